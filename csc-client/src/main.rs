@@ -1,0 +1,2 @@
+//! csc-client
+fn main() {}

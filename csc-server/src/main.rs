@@ -1,0 +1,2 @@
+//! csc-server
+fn main() {}

@@ -1,0 +1,2 @@
+//! softhsm-setup
+fn main() {}
