@@ -1,1 +1,34 @@
-//! hsm-adapter
+//! Signing keys that only their holder can open, over pooled PKCS#11 sessions.
+//!
+//! Two layers, and nothing else in the product speaks PKCS#11:
+//!
+//! * [`Hsm`]: one logged-in session and its primitives. [`pkcs11`] is the real one; `memory` is a fake with failures
+//!   on demand, for tests (feature `testing`). One contract suite (`tests/contract.rs`) runs over both.
+//! * [`Vault`] (holder keys, sealed) and [`Issuer`] (CA and audit keys, token objects of another slot): the
+//!   cryptography of sole control, without any database or web in it. Every call is a message that could cross a
+//!   process boundary: bytes in, bytes out, never a handle.
+//!
+//! Between them stands [`Pool`]: a fixed set of threads a slot, each owning one session, behind a bounded queue with
+//! a deadline.
+
+mod algorithm;
+mod content;
+mod error;
+mod hsm;
+mod issuer;
+#[cfg(feature = "testing")]
+pub mod memory;
+pub mod pkcs11;
+mod pool;
+mod stretch;
+mod vault;
+mod verify;
+
+pub use algorithm::{Digest, DigestAlgorithm, KeyAlgorithm, Scheme};
+pub use content::{Content, Factor, Secret};
+pub use error::{HsmError, VaultError};
+pub use hsm::{Hsm, Key, KeyUse, Token};
+pub use issuer::Issuer;
+pub use pool::{Pool, PoolLimits, PoolState};
+pub use stretch::{Cost, Stretcher};
+pub use vault::{Activation, MacKey, Master, Pin, Place, SealedKey, Vault};
