@@ -4,7 +4,7 @@ use crate::{Digest, HsmError, KeyAlgorithm, Pool, PoolState, Scheme};
 
 /// The issuer slot.
 #[derive(Clone)]
-pub struct Issuer { /* pool */ }
+pub struct Issuer {}
 
 impl Issuer {
     pub fn new(pool: Pool) -> Self { todo!() }

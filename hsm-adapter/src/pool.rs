@@ -19,7 +19,7 @@ pub struct PoolState { pub sessions: usize, pub busy: usize, pub waiting: usize,
 
 /// A bounded pool of sessions.
 #[derive(Clone)]
-pub struct Pool { /* … */ }
+pub struct Pool {}
 impl Pool {
     /// Starts the threads; each opens its session and logs in. Fails only when the PIN is refused or the token is not found.
     pub fn start(token: Arc<dyn Token>, limits: PoolLimits) -> Result<Self, HsmError> { todo!() }

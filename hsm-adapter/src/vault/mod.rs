@@ -101,7 +101,12 @@ pub struct Master {
 
 /// The sealed keys of one slot.
 #[derive(Clone)]
-pub struct Vault { /* … */ }
+pub struct Vault {}
+
+impl Pin {
+    /// `None` unless it is exactly eight ASCII digits.
+    pub fn parse(text: &str) -> Option<Self> { todo!() }
+}
 
 impl Vault {
     /// `open_keys`: how many opened keys may stay in the HSM at once (least recently used goes first).
