@@ -1,0 +1,79 @@
+//! `[lifetime]`: how long things live.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{ConfigError, value};
+
+/// Lifetimes, each greater than zero.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lifetime {
+    /// An access token of the service.
+    #[serde(deserialize_with = "value::duration")]
+    pub access_token: Duration,
+    /// A refresh token, from its last use.
+    #[serde(deserialize_with = "value::duration")]
+    pub refresh_token: Duration,
+    /// Signature activation data, and a credential token. At most two hours.
+    #[serde(deserialize_with = "value::duration")]
+    pub sad: Duration,
+    /// A chain of extended SADs, from the first (CSC API, credentials/extendTransaction).
+    #[serde(deserialize_with = "value::duration")]
+    pub authorization: Duration,
+    /// A one-time password that was sent. At most ten minutes (OWASP ASVS 6.6.2).
+    #[serde(deserialize_with = "value::duration")]
+    pub otp: Duration,
+}
+
+impl Default for Lifetime {
+    fn default() -> Self {
+        Self {
+            access_token: Duration::from_secs(3600),
+            refresh_token: Duration::from_secs(24 * 3600),
+            sad: Duration::from_secs(300),
+            authorization: Duration::from_secs(30 * 60),
+            otp: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Lifetime {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let at_most = |key, value: Duration, limit: Duration, remedy| {
+            if value > limit {
+                return Err(ConfigError::key(
+                    key,
+                    format!("found {} s", value.as_secs()),
+                    remedy,
+                ));
+            }
+            Ok(())
+        };
+        at_most(
+            "lifetime.sad",
+            self.sad,
+            Duration::from_secs(2 * 3600),
+            "write at most 2h",
+        )?;
+        at_most(
+            "lifetime.otp",
+            self.otp,
+            Duration::from_secs(600),
+            "write at most 10m",
+        )?;
+        if self.authorization < self.sad {
+            let found = format!(
+                "found {} s, less than lifetime.sad",
+                self.authorization.as_secs()
+            );
+            return Err(ConfigError::key(
+                "lifetime.authorization",
+                found,
+                "write at least lifetime.sad",
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,192 @@
+//! The configuration: one TOML file, read once into types. The commented reference is `deploy/csc-server.toml`.
+//!
+//! Environment variables override single keys: `CSC_LIFETIME__SAD=2m` is `lifetime.sad`; entries of lists (`[[slot]]`)
+//! stand in the file only. Secrets are paths of files, never values. Relative paths start at the file's directory.
+//! What is wrong is refused at start: the key's full path, what was found, and what to do.
+
+mod certificate;
+mod credential;
+mod error;
+mod info;
+mod lifetime;
+mod mail;
+mod otp;
+mod pin;
+pub mod secret;
+mod server;
+mod slot;
+mod store;
+mod value;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub use certificate::{Certificate, QcStatement, QcType};
+pub use credential::Credential;
+pub use error::ConfigError;
+pub use info::Info;
+pub use lifetime::Lifetime;
+pub use mail::{Mail, Transport};
+pub use otp::Otp;
+pub use pin::{Argon2, Pin};
+pub use server::{Admin, Server};
+pub use slot::{Role, Slot};
+pub use store::{Store, StoreUrl};
+
+/// Everything an operator decides.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The public listener.
+    pub server: Server,
+    /// The operator's listener.
+    #[serde(default)]
+    pub admin: Admin,
+    /// What `info` tells about the service.
+    pub info: Info,
+    /// The database.
+    pub store: Store,
+    /// The HSM slots, in the order of the file: at least one of each role.
+    #[serde(rename = "slot", default)]
+    pub slots: Vec<Slot>,
+    /// How mail leaves.
+    pub mail: Mail,
+    /// How long things live.
+    #[serde(default)]
+    pub lifetime: Lifetime,
+    /// PIN tries and cost.
+    #[serde(default)]
+    pub pin: Pin,
+    /// One-time passwords.
+    #[serde(default)]
+    pub otp: Otp,
+    /// Bounds of a credential and of a request to sign.
+    #[serde(default)]
+    pub credential: Credential,
+    /// The embedded CA and what it issues.
+    #[serde(default)]
+    pub certificate: Certificate,
+}
+
+impl Config {
+    /// Reads the file and the `CSC_…__…` environment variables, and checks every value and how they fit together.
+    /// Opens no other file: see [`Config::check_files`].
+    ///
+    /// # Errors
+    /// [`ConfigError`]: the first key that is wrong, what was found, and the remedy.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self::read(path, environment)
+    }
+
+    /// Checks that the files the configuration names are there, and that nobody else can read those that are secret.
+    ///
+    /// # Errors
+    /// [`ConfigError::Key`] with the key that names the file.
+    pub fn check_files(&self) -> Result<(), ConfigError> {
+        secret::check("server.private_key", &self.server.private_key)?;
+        value::readable("server.certificate", &self.server.certificate)?;
+        if let Some(path) = &self.store.password_file {
+            secret::check("store.password_file", path)?;
+        }
+        for (index, slot) in self.slots.iter().enumerate() {
+            value::readable(&format!("slot[{index}].module"), &slot.module)?;
+            secret::check(&format!("slot[{index}].pin_file"), &slot.pin_file)?;
+        }
+        if let Some(path) = self.mail.password_file() {
+            secret::check("mail.password_file", path)?;
+        }
+        Ok(())
+    }
+
+    /// The slots of one role, in the order of the file.
+    pub fn slots(&self, role: Role) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter(move |slot| slot.role == role)
+    }
+
+    fn read(path: &Path, environment: HashMap<String, String>) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::File {
+            path: path.to_owned(),
+            problem: error.to_string(),
+        })?;
+        // Every key of the file stands in a section, so a variable without `__` (`CSC_CONFIG`) is somebody else's.
+        let settings = environment
+            .into_iter()
+            .filter(|(name, _)| name.starts_with("CSC_") && name.contains("__"));
+        let raw = config::Config::builder()
+            .add_source(config::File::from_str(&text, config::FileFormat::Toml))
+            .add_source(
+                config::Environment::with_prefix("CSC")
+                    .prefix_separator("_")
+                    .separator("__")
+                    .source(Some(settings.collect())),
+            )
+            .build()
+            .map_err(|error| ConfigError::File {
+                path: path.to_owned(),
+                problem: error.to_string(),
+            })?;
+        let mut config: Self = serde_path_to_error::deserialize(raw).map_err(ConfigError::shape)?;
+        if config.certificate.organization.is_empty() {
+            config
+                .certificate
+                .organization
+                .clone_from(&config.info.name);
+        }
+        config.check()?;
+        let absolute = std::path::absolute(path).map_err(|error| ConfigError::File {
+            path: path.to_owned(),
+            problem: error.to_string(),
+        })?;
+        config.resolve(absolute.parent().unwrap_or(Path::new("/")));
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.server.check()?;
+        self.info.check()?;
+        self.store.check()?;
+        slot::check(&self.slots)?;
+        self.lifetime.check()?;
+        self.pin.check()?;
+        self.otp.check()?;
+        self.credential.check()?;
+        self.certificate.check()?;
+        if self.admin.listen == self.server.listen && self.admin.listen.port() != 0 {
+            return Err(ConfigError::key(
+                "admin.listen",
+                format!("found the address of server.listen, {}", self.admin.listen),
+                "choose another port",
+            ));
+        }
+        Ok(())
+    }
+
+    fn resolve(&mut self, base: &Path) {
+        let Self {
+            server,
+            store,
+            slots,
+            mail,
+            ..
+        } = self;
+        let mut paths: Vec<&mut PathBuf> = vec![&mut server.certificate, &mut server.private_key];
+        paths.extend(store.paths());
+        paths.extend(mail.paths());
+        paths.extend(
+            slots
+                .iter_mut()
+                .flat_map(|slot| [&mut slot.module, &mut slot.pin_file]),
+        );
+        for path in paths {
+            *path = base.join(&*path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
