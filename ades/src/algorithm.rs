@@ -46,7 +46,7 @@ impl DigestAlgorithm {
     #[must_use]
     pub fn digest(self, content: &[u8]) -> Vec<u8> {
         let mut hasher = self.hasher();
-        hasher.0.update(content);
+        hasher.update(content);
         hasher.finish()
     }
 
@@ -62,7 +62,10 @@ impl DigestAlgorithm {
 
     /// The identifier as CMS wants it: parameters absent (RFC 5754, section 2).
     pub(crate) fn identifier(self) -> AlgorithmIdentifierOwned {
-        AlgorithmIdentifierOwned { oid: self.oid(), parameters: None }
+        AlgorithmIdentifierOwned {
+            oid: self.oid(),
+            parameters: None,
+        }
     }
 }
 
@@ -70,6 +73,11 @@ impl DigestAlgorithm {
 pub struct Hasher(Box<dyn DynDigest + Send>);
 
 impl Hasher {
+    /// Adds content.
+    pub fn update(&mut self, content: &[u8]) {
+        self.0.update(content);
+    }
+
     /// The digest of everything written.
     #[must_use]
     pub fn finish(self) -> Vec<u8> {
@@ -79,7 +87,7 @@ impl Hasher {
 
 impl io::Write for Hasher {
     fn write(&mut self, content: &[u8]) -> io::Result<usize> {
-        self.0.update(content);
+        self.update(content);
         Ok(content.len())
     }
 
@@ -141,7 +149,10 @@ impl Scheme {
             Self::RsaPss(digest) => Some(Any::encode_from(&PssParameters::new(digest)?)?),
             Self::Ecdsa(_) => None,
         };
-        Ok(AlgorithmIdentifierOwned { oid: self.oid(), parameters })
+        Ok(AlgorithmIdentifierOwned {
+            oid: self.oid(),
+            parameters,
+        })
     }
 }
 
@@ -159,11 +170,20 @@ struct PssParameters {
 impl PssParameters {
     fn new(digest: DigestAlgorithm) -> der::Result<Self> {
         // RFC 4055, section 2.1: here, unlike in CMS, the digest's parameters are NULL.
-        let hash = AlgorithmIdentifierOwned { oid: digest.oid(), parameters: Some(AnyRef::NULL.into()) };
-        let mask_generation =
-            AlgorithmIdentifierOwned { oid: rfc5912::ID_MGF_1, parameters: Some(Any::encode_from(&hash)?) };
+        let hash = AlgorithmIdentifierOwned {
+            oid: digest.oid(),
+            parameters: Some(AnyRef::NULL.into()),
+        };
+        let mask_generation = AlgorithmIdentifierOwned {
+            oid: rfc5912::ID_MGF_1,
+            parameters: Some(Any::encode_from(&hash)?),
+        };
         let salt_length = digest.length() as u64;
-        Ok(Self { hash, mask_generation, salt_length })
+        Ok(Self {
+            hash,
+            mask_generation,
+            salt_length,
+        })
     }
 }
 
@@ -174,11 +194,15 @@ mod tests {
     #[test]
     fn pss_parameters_are_those_of_rfc_4055() {
         let expected = [
-            0x30, 0x34, 0xa0, 0x0f, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05,
-            0x00, 0xa1, 0x1c, 0x30, 0x1a, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08, 0x30, 0x0d,
-            0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0xa2, 0x03, 0x02, 0x01, 0x20,
+            0x30, 0x34, 0xa0, 0x0f, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03,
+            0x04, 0x02, 0x01, 0x05, 0x00, 0xa1, 0x1c, 0x30, 0x1a, 0x06, 0x09, 0x2a, 0x86, 0x48,
+            0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
+            0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0xa2, 0x03, 0x02, 0x01, 0x20,
         ];
-        let parameters = Scheme::RsaPss(DigestAlgorithm::Sha256).parameters().unwrap().unwrap();
+        let parameters = Scheme::RsaPss(DigestAlgorithm::Sha256)
+            .parameters()
+            .unwrap()
+            .unwrap();
         assert_eq!(parameters, expected);
     }
 

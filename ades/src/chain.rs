@@ -82,7 +82,10 @@ impl Chain {
     /// When there is none, one is not DER, or the signer's key is neither RSA nor EC.
     pub fn new(der: Vec<Vec<u8>>) -> Result<Self, Error> {
         let first = der.first().ok_or(Error::Empty)?;
-        let signer = Certificate::from_der(first).map_err(|source| Error::Malformed { position: 0, source })?;
+        let signer = Certificate::from_der(first).map_err(|source| Error::Malformed {
+            position: 0,
+            source,
+        })?;
         for (position, certificate) in der.iter().enumerate() {
             Any::from_der(certificate)
                 .and_then(|any| any.header().tag().assert_eq(der::Tag::Sequence))
@@ -101,7 +104,13 @@ impl Chain {
     /// The common name in the signer's certificate, if it has one.
     #[must_use]
     pub fn common_name(&self) -> Option<String> {
-        self.signer.tbs_certificate().subject().common_name().ok().flatten().map(String::from)
+        self.signer
+            .tbs_certificate()
+            .subject()
+            .common_name()
+            .ok()
+            .flatten()
+            .map(String::from)
     }
 
     pub(crate) const fn signer(&self) -> &Certificate {
@@ -118,7 +127,13 @@ impl Chain {
     }
 
     pub(crate) fn check_scheme(&self, scheme: Scheme) -> Result<(), Error> {
-        let pss_only = self.signer.tbs_certificate().subject_public_key_info().algorithm.oid == rfc5912::ID_RSASSA_PSS;
+        let pss_only = self
+            .signer
+            .tbs_certificate()
+            .subject_public_key_info()
+            .algorithm
+            .oid
+            == rfc5912::ID_RSASSA_PSS;
         match (self.key, scheme) {
             (Key::Rsa { .. }, Scheme::RsaPss(_)) | (Key::Ec { .. }, Scheme::Ecdsa(_)) => Ok(()),
             (Key::Rsa { .. }, Scheme::RsaPkcs1(_)) if !pss_only => Ok(()),
@@ -136,11 +151,22 @@ impl Chain {
     }
 
     pub(crate) fn check_signature(&self, value: &[u8]) -> Result<(), Error> {
-        let refused = |reason| Err(Error::SignatureValue { key: self.key, reason });
+        let refused = |reason| {
+            Err(Error::SignatureValue {
+                key: self.key,
+                reason,
+            })
+        };
         match self.key {
-            Key::Rsa { modulus } if value.len() != modulus => refused("its length is not that of the modulus"),
+            Key::Rsa { modulus } if value.len() != modulus => {
+                refused("its length is not that of the modulus")
+            }
             Key::Ec { field } => match EcdsaValue::from_der(value) {
-                Ok(EcdsaValue { r, s }) if r.as_bytes().len() <= field && s.as_bytes().len() <= field => Ok(()),
+                Ok(EcdsaValue { r, s })
+                    if r.as_bytes().len() <= field && s.as_bytes().len() <= field =>
+                {
+                    Ok(())
+                }
                 Ok(_) => refused("its numbers are longer than the curve's field"),
                 Err(_) => refused("it is not a DER SEQUENCE of two integers"),
             },
@@ -154,11 +180,18 @@ fn key(certificate: &Certificate) -> Result<Key, Error> {
     let bits = info.subject_public_key.raw_bytes();
     match info.algorithm.oid {
         rfc5912::RSA_ENCRYPTION | rfc5912::ID_RSASSA_PSS => {
-            let key = RsaPublicKey::from_der(bits).map_err(|source| Error::Malformed { position: 0, source })?;
-            Ok(Key::Rsa { modulus: key.modulus.as_bytes().len() })
+            let key = RsaPublicKey::from_der(bits).map_err(|source| Error::Malformed {
+                position: 0,
+                source,
+            })?;
+            Ok(Key::Rsa {
+                modulus: key.modulus.as_bytes().len(),
+            })
         }
         // An uncompressed point: 04, x, y.
-        rfc5912::ID_EC_PUBLIC_KEY => Ok(Key::Ec { field: bits.len().saturating_sub(1) / 2 }),
+        rfc5912::ID_EC_PUBLIC_KEY => Ok(Key::Ec {
+            field: bits.len().saturating_sub(1) / 2,
+        }),
         other => Err(Error::UnsupportedKey(other)),
     }
 }

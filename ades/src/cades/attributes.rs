@@ -13,12 +13,16 @@ use x509_cert::time::Time;
 use crate::{Chain, DigestAlgorithm, Scheme};
 
 const MIME_TYPE: ObjectIdentifier = ObjectIdentifier::new_unwrap("0.4.0.1733.2.1");
-const ALGORITHM_PROTECTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.52");
+const ALGORITHM_PROTECTION: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.52");
 
 /// What a format adds to the attributes that all have.
 pub(crate) enum Profile<'a> {
     /// A CMS signature of its own.
-    Cades { signing_time: SystemTime, media_type: &'a str },
+    Cades {
+        signing_time: SystemTime,
+        media_type: &'a str,
+    },
     /// A CMS signature in a PDF: the time stands in the signature dictionary, and shall not stand here.
     Pades,
 }
@@ -32,11 +36,21 @@ pub(super) fn signed_attributes(
     let mut attributes = vec![
         attribute(rfc5911::ID_CONTENT_TYPE, &rfc5911::ID_DATA)?,
         attribute(rfc5911::ID_MESSAGE_DIGEST, &OctetString::new(digest)?)?,
-        attribute(rfc5911::ID_AA_SIGNING_CERTIFICATE_V_2, &SigningCertificateV2::of(chain)?)?,
+        attribute(
+            rfc5911::ID_AA_SIGNING_CERTIFICATE_V_2,
+            &SigningCertificateV2::of(chain)?,
+        )?,
         attribute(ALGORITHM_PROTECTION, &AlgorithmProtection::of(scheme)?)?,
     ];
-    if let Profile::Cades { signing_time, media_type } = profile {
-        attributes.push(attribute(rfc5911::ID_SIGNING_TIME, &Time::try_from(signing_time)?)?);
+    if let Profile::Cades {
+        signing_time,
+        media_type,
+    } = profile
+    {
+        attributes.push(attribute(
+            rfc5911::ID_SIGNING_TIME,
+            &Time::try_from(signing_time)?,
+        )?);
         attributes.push(attribute(MIME_TYPE, &media_type.to_owned())?);
     }
     SetOfVec::try_from(attributes)
@@ -44,7 +58,10 @@ pub(super) fn signed_attributes(
 
 fn attribute<T: Tagged + EncodeValue>(oid: ObjectIdentifier, value: &T) -> der::Result<Attribute> {
     let value = Any::encode_from(value)?;
-    Ok(Attribute { oid, values: SetOfVec::try_from(vec![value])? })
+    Ok(Attribute {
+        oid,
+        values: SetOfVec::try_from(vec![value])?,
+    })
 }
 
 /// `SigningCertificateV2` (RFC 5035, section 3).
@@ -63,7 +80,9 @@ struct EssCertIdV2 {
 impl SigningCertificateV2 {
     fn of(chain: &Chain) -> der::Result<Self> {
         let cert_hash = OctetString::new(chain.signer_digest(DigestAlgorithm::Sha256))?;
-        Ok(Self { certs: vec![EssCertIdV2 { cert_hash }] })
+        Ok(Self {
+            certs: vec![EssCertIdV2 { cert_hash }],
+        })
     }
 }
 
@@ -77,6 +96,9 @@ struct AlgorithmProtection {
 
 impl AlgorithmProtection {
     fn of(scheme: Scheme) -> der::Result<Self> {
-        Ok(Self { digest: scheme.digest_algorithm().identifier(), signature: scheme.identifier()? })
+        Ok(Self {
+            digest: scheme.digest_algorithm().identifier(),
+            signature: scheme.identifier()?,
+        })
     }
 }

@@ -8,8 +8,8 @@ use std::time::SystemTime;
 use crate::{Chain, ChainError, Scheme};
 
 pub(crate) use attributes::Profile;
-pub(crate) use signed_data::prepare as prepare_profile;
 pub use signed_data::Prepared;
+pub(crate) use signed_data::prepare as prepare_profile;
 
 /// Why a CMS signature cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,11 @@ pub struct Parameters {
 ///
 /// # Errors
 /// When the scheme does not fit the signer's key, or a value cannot be encoded.
-pub fn prepare(content: Content, chain: &Chain, parameters: &Parameters) -> Result<Prepared, Error> {
+pub fn prepare(
+    content: Content,
+    chain: &Chain,
+    parameters: &Parameters,
+) -> Result<Prepared, Error> {
     let algorithm = parameters.scheme.digest_algorithm();
     let (attached, digest) = match content {
         Content::Attached(content) => {
@@ -63,9 +67,15 @@ pub fn prepare(content: Content, chain: &Chain, parameters: &Parameters) -> Resu
         }
         Content::Detached(digest) if digest.len() == algorithm.length() => (None, digest),
         Content::Detached(digest) => {
-            return Err(Error::DigestLength { expected: algorithm.length(), found: digest.len() });
+            return Err(Error::DigestLength {
+                expected: algorithm.length(),
+                found: digest.len(),
+            });
         }
     };
-    let profile = Profile::Cades { signing_time: parameters.signing_time, media_type: &parameters.media_type };
+    let profile = Profile::Cades {
+        signing_time: parameters.signing_time,
+        media_type: &parameters.media_type,
+    };
     prepare_profile(attached, digest, chain, parameters.scheme, profile)
 }

@@ -34,7 +34,13 @@ pub(crate) fn prepare(
     let attributes = signed_attributes(digest, chain, scheme, profile)?;
     // RFC 5652, section 5.4: what is signed is the SET OF itself, not the [0] it is stored under.
     let to_be_signed = attributes.to_der()?;
-    Ok(Prepared { content, attributes, to_be_signed, chain: chain.clone(), scheme })
+    Ok(Prepared {
+        content,
+        attributes,
+        to_be_signed,
+        chain: chain.clone(),
+        scheme,
+    })
 }
 
 impl Prepared {
@@ -80,7 +86,10 @@ impl Prepared {
             signature: OctetString::new(signature)?,
             unsigned_attrs: None,
         };
-        let content = self.content.map(|content| Any::new(Tag::OctetString, content)).transpose()?;
+        let content = self
+            .content
+            .map(|content| Any::new(Tag::OctetString, content))
+            .transpose()?;
         let mut certificates = SetOfVec::new();
         for certificate in self.chain.der() {
             certificates.insert(Any::from_der(certificate)?)?;
@@ -88,11 +97,18 @@ impl Prepared {
         let signed_data = SignedData {
             version: CmsVersion::V1,
             digest_algorithms: SetOfVec::try_from(vec![digest])?,
-            content: EncapsulatedContentInfo { econtent_type: rfc5911::ID_DATA, econtent: content },
+            content: EncapsulatedContentInfo {
+                econtent_type: rfc5911::ID_DATA,
+                econtent: content,
+            },
             certificates,
             signer_infos: SignerInfos::try_from(vec![info])?,
         };
-        ContentInfo { content_type: rfc5911::ID_SIGNED_DATA, content: Any::encode_from(&signed_data)? }.to_der()
+        ContentInfo {
+            content_type: rfc5911::ID_SIGNED_DATA,
+            content: Any::encode_from(&signed_data)?,
+        }
+        .to_der()
     }
 }
 

@@ -1,5 +1,11 @@
 //! A certificate authority, software keys, and the validators that others wrote.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot prepare itself fails"
+)]
 #![expect(dead_code, reason = "each test file uses its part")]
+
+pub(crate) mod pdf;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -10,8 +16,8 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, RsaKeyPair};
 use aws_lc_rs::{digest, rsa::KeySize};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, SanType,
-    SignatureAlgorithm,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    SanType, SignatureAlgorithm,
 };
 use tempfile::TempDir;
 
@@ -41,6 +47,9 @@ pub(crate) struct Signer {
     pub(crate) scheme: Scheme,
     pub(crate) root: String,
     pub(crate) intermediate: String,
+    pub(crate) leaf: Vec<u8>,
+    /// Another certificate for the same key, with the same issuer and serial number, of the same length.
+    pub(crate) twin: Vec<u8>,
     key: Key,
 }
 
@@ -55,36 +64,69 @@ impl Signer {
             }
             Scheme::Ecdsa(digest) => {
                 let (algorithm, signing) = match digest {
-                    DigestAlgorithm::Sha256 => {
-                        (&rcgen::PKCS_ECDSA_P256_SHA256, &signature::ECDSA_P256_SHA256_ASN1_SIGNING)
-                    }
-                    DigestAlgorithm::Sha384 => {
-                        (&rcgen::PKCS_ECDSA_P384_SHA384, &signature::ECDSA_P384_SHA384_ASN1_SIGNING)
-                    }
+                    DigestAlgorithm::Sha256 => (
+                        &rcgen::PKCS_ECDSA_P256_SHA256,
+                        &signature::ECDSA_P256_SHA256_ASN1_SIGNING,
+                    ),
+                    DigestAlgorithm::Sha384 => (
+                        &rcgen::PKCS_ECDSA_P384_SHA384,
+                        &signature::ECDSA_P384_SHA384_ASN1_SIGNING,
+                    ),
                     DigestAlgorithm::Sha512 => panic!("no test key for P-521"),
                 };
-                let der = EcdsaKeyPair::generate_pkcs8(signing, &SystemRandom::new()).unwrap().as_ref().to_vec();
-                (algorithm, Key::Ec(EcdsaKeyPair::from_pkcs8(signing, &der).unwrap()), der)
+                let der = EcdsaKeyPair::generate_pkcs8(signing, &SystemRandom::new())
+                    .unwrap()
+                    .as_ref()
+                    .to_vec();
+                (
+                    algorithm,
+                    Key::Ec(EcdsaKeyPair::from_pkcs8(signing, &der).unwrap()),
+                    der,
+                )
             }
         };
-        let subject = KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8.as_slice().into(), algorithm).unwrap();
+        let subject =
+            KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8.as_slice().into(), algorithm).unwrap();
 
-        let root = CertifiedIssuer::self_signed(authority("Test Root"), KeyPair::generate().unwrap()).unwrap();
-        let intermediate =
-            CertifiedIssuer::signed_by(authority("Test Issuer"), KeyPair::generate().unwrap(), &root).unwrap();
+        let root =
+            CertifiedIssuer::self_signed(authority("Test Root"), KeyPair::generate().unwrap())
+                .unwrap();
+        let intermediate = CertifiedIssuer::signed_by(
+            authority("Test Issuer"),
+            KeyPair::generate().unwrap(),
+            &root,
+        )
+        .unwrap();
         let mut leaf = CertificateParams::default();
         leaf.distinguished_name.push(DnType::CommonName, name);
         leaf.distinguished_name.push(DnType::CountryName, "IT");
-        leaf.subject_alt_names = vec![SanType::Rfc822Name("person@example.org".try_into().unwrap())];
+        leaf.subject_alt_names = vec![SanType::Rfc822Name(
+            "person@example.org".try_into().unwrap(),
+        )];
         leaf.key_usages = vec![KeyUsagePurpose::ContentCommitment];
         leaf.use_authority_key_identifier_extension = true;
+        leaf.serial_number = Some(4711.into());
+        let twin = || {
+            let mut twin = leaf.clone();
+            twin.subject_alt_names = vec![SanType::Rfc822Name(
+                "parson@example.org".try_into().unwrap(),
+            )];
+            twin.signed_by(&subject, &intermediate)
+                .unwrap()
+                .der()
+                .to_vec()
+        };
         let leaf = leaf.signed_by(&subject, &intermediate).unwrap();
+        // The issuer's ECDSA signatures differ in length.
+        let twin = std::iter::repeat_with(twin).find(|twin| twin.len() == leaf.der().len());
         let chain = vec![leaf.der().to_vec(), intermediate.der().to_vec()];
         Self {
             chain: Chain::new(chain).unwrap(),
             scheme,
             root: root.pem(),
             intermediate: intermediate.pem(),
+            leaf: leaf.der().to_vec(),
+            twin: twin.unwrap(),
             key,
         }
     }
@@ -141,9 +183,23 @@ impl Folder {
 }
 
 pub(crate) fn run(command: &mut Command) -> Output {
-    command.output().unwrap_or_else(|error| panic!("{command:?} does not start ({error}): see conformance-tests/run"))
+    command.output().unwrap_or_else(|error| {
+        panic!("{command:?} does not start ({error}): see conformance-tests/run")
+    })
+}
+
+/// pyHanko, which `conformance-tests/run` installs and names in the environment.
+pub(crate) fn pyhanko() -> Command {
+    let Some(path) = std::env::var_os("PYHANKO") else {
+        panic!("PYHANKO, the path of pyHanko's executable, is not set: start conformance-tests/run")
+    };
+    Command::new(path)
 }
 
 pub(crate) fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
