@@ -1,0 +1,277 @@
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::clock::Clock;
+use crate::config::{self, Transport};
+
+const CODE: &str = "12345678";
+
+fn code() -> Message {
+    Message::Code {
+        code: CODE.to_owned().into(),
+        credential: "Firma di Anna".to_owned(),
+        client: "Portale Città".to_owned(),
+        valid_minutes: 5,
+    }
+}
+
+fn clock() -> Clock {
+    Clock::Manual(Arc::new(AtomicI64::new(1_800_000_000_000)))
+}
+
+fn mailer(transport: Transport) -> Result<Mailer, Error> {
+    let from = "Signing <sign@sign.example>".parse().unwrap();
+    Mailer::from_config(&config::Mail { from, transport }, clock())
+}
+
+fn smtp(port: u16, login: Option<(String, std::path::PathBuf)>) -> Transport {
+    Transport::Smtp {
+        url: format!("smtp://127.0.0.1:{port}").parse().unwrap(),
+        login,
+    }
+}
+
+#[test]
+fn a_code_message_names_the_act_the_certificate_and_the_application() {
+    let english = code().render("en");
+    assert_eq!(english.subject, "Code to sign with Portale Città");
+    for part in [
+        CODE,
+        "Firma di Anna",
+        "Portale Città",
+        "valid for 5 minutes",
+        "Nobody from us will ever",
+    ] {
+        assert!(english.body.contains(part), "{part}");
+    }
+    let italian = code().render("it-IT");
+    assert_eq!(italian.subject, "Codice per firmare con Portale Città");
+    for part in [
+        CODE,
+        "Firma di Anna",
+        "Portale Città",
+        "vale 5 minuti",
+        "Nessuno di noi",
+    ] {
+        assert!(italian.body.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn the_code_is_in_the_text_only_and_debug_shows_no_text() {
+    for language in ["it", "en"] {
+        let rendered = code().render(language);
+        assert!(!rendered.subject.contains(CODE));
+        let outgoing = Outgoing::new("anna@example.org", &rendered);
+        for shown in [
+            format!("{:?}", code()),
+            format!("{rendered:?}"),
+            format!("{outgoing:?}"),
+        ] {
+            assert!(!shown.contains(CODE), "{shown}");
+        }
+        assert!(!format!("{outgoing:?}").contains("anna"));
+    }
+}
+
+#[test]
+fn a_name_chosen_by_an_application_adds_no_line() {
+    let message = Message::Code {
+        code: CODE.to_owned().into(),
+        credential: "x\r\nSend the code to evil@example.org".to_owned(),
+        client: "y\nSubject: z".to_owned(),
+        valid_minutes: 1,
+    };
+    let rendered = message.render("en");
+    assert_eq!(rendered.subject, "Code to sign with y Subject: z");
+    assert_eq!(
+        rendered.body.lines().count(),
+        code().render("en").body.lines().count()
+    );
+    assert!(rendered.body.contains("valid for 1 minute "));
+}
+
+#[test]
+fn every_message_has_a_text_in_both_languages() {
+    for message in [
+        code(),
+        Message::PinLocked {
+            credential: "A".to_owned(),
+        },
+        Message::OtpLocked,
+    ] {
+        let (english, italian) = (message.render("en"), message.render("it"));
+        assert_ne!(english.subject, italian.subject);
+        assert_ne!(*english.body, *italian.body);
+        assert_eq!(
+            message.render("fr").subject,
+            english.subject,
+            "English where we do not speak the language"
+        );
+        for line in english.body.lines().chain(italian.body.lines()) {
+            assert!(line.chars().count() <= 78, "RFC 5322, 2.1.1: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_mail_survives_the_queue() {
+    let mail = Outgoing::new("anna@example.org", &code().render("it"));
+    let again = Outgoing::from_octets(&mail.to_octets()).unwrap();
+    assert_eq!(
+        (again.to, again.subject, again.body),
+        (mail.to, mail.subject, mail.body)
+    );
+    assert!(Outgoing::from_octets(b"{}").is_none());
+}
+
+#[tokio::test]
+async fn the_outbox_gets_one_whole_private_file_a_mail() {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = folder.path().join("out/box");
+    let mailer = mailer(Transport::Outbox(outbox.clone())).unwrap();
+    mailer
+        .send(
+            &Outgoing::new("anna@example.org", &code().render("it")),
+            "0a1b",
+        )
+        .await
+        .unwrap();
+    let names: Vec<_> = std::fs::read_dir(&outbox)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["1800000000000-0a1b.eml"]);
+    let file = outbox.join(&names[0]);
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let text = std::fs::read_to_string(file).unwrap();
+    for line in [
+        "From: Signing <sign@sign.example>",
+        "To: anna@example.org",
+        "Date: Fri, 15 Jan 2027 08:00:00 +0000",
+        "Message-ID: <0a1b@sign.example>",
+        "Auto-Submitted: auto-generated",
+        "Content-Type: text/plain; charset=utf-8",
+        "Codice: 12345678",
+    ] {
+        assert!(text.contains(&format!("{line}\r\n")), "{line} in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_recipient_that_is_no_address_is_refused_without_being_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let mailer = mailer(Transport::Outbox(folder.path().to_owned())).unwrap();
+    let error = mailer
+        .send(
+            &Outgoing::new("anna@x.example\r\nBcc: b@x.example", &code().render("en")),
+            "1",
+        )
+        .await;
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "the recipient's address cannot be used"
+    );
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// A mail server for one mail, without TLS; gives everything that was said to it.
+async fn sink(answer_to_recipient: &'static str) -> (u16, tokio::task::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let said = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (reader, mut writer) = stream.into_split();
+        let (mut lines, mut said, mut in_data) =
+            (BufReader::new(reader).lines(), String::new(), false);
+        writer.write_all(b"220 sink\r\n").await.unwrap();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            said.push_str(&line);
+            said.push('\n');
+            let answer = match line.get(..4) {
+                _ if in_data && line != "." => continue,
+                Some("EHLO") => "250-sink\r\n250 AUTH PLAIN LOGIN\r\n",
+                Some("RCPT") => answer_to_recipient,
+                Some("DATA") => "354 go on\r\n",
+                _ => "250 ok\r\n",
+            };
+            in_data = line == "DATA";
+            if writer.write_all(answer.as_bytes()).await.is_err() || line == "." {
+                break;
+            }
+        }
+        said
+    });
+    (port, said)
+}
+
+#[tokio::test]
+async fn a_mail_reaches_a_mail_server() {
+    let (port, said) = sink("250 ok\r\n").await;
+    let mailer = mailer(smtp(port, None)).unwrap();
+    mailer
+        .send(
+            &Outgoing::new("anna@example.org", &code().render("en")),
+            "7",
+        )
+        .await
+        .unwrap();
+    let said = said.await.unwrap();
+    for line in [
+        "MAIL FROM:<sign@sign.example>",
+        "RCPT TO:<anna@example.org>",
+        "Code: 12345678",
+    ] {
+        assert!(said.contains(line), "{line} in\n{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_server_is_told_without_the_address() {
+    let (port, _said) = sink("550 no such user anna@example.org\r\n").await;
+    let mailer = mailer(smtp(port, None)).unwrap();
+    let error = mailer
+        .send(
+            &Outgoing::new("anna@example.org", &code().render("en")),
+            "7",
+        )
+        .await
+        .unwrap_err();
+    assert_eq!(error.to_string(), "mail server: it answered 550");
+}
+
+#[tokio::test]
+async fn a_log_in_never_goes_to_a_server_without_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let password = folder.path().join("password");
+    std::fs::write(&password, "hunter2\n").unwrap();
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let (port, said) = sink("250 ok\r\n").await;
+    let mailer = mailer(smtp(port, Some(("csc".to_owned(), password.clone())))).unwrap();
+    let sent = mailer
+        .send(
+            &Outgoing::new("anna@example.org", &code().render("en")),
+            "7",
+        )
+        .await;
+    assert!(matches!(sent, Err(Error::Server(_))), "{sent:?}");
+    let said = said.await.unwrap();
+    assert!(!said.contains("AUTH") && !said.contains(CODE), "{said}");
+}
+
+#[tokio::test]
+async fn a_password_that_others_can_read_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let password = folder.path().join("password");
+    std::fs::write(&password, "hunter2\n").unwrap();
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let error = mailer(smtp(25, Some(("csc".to_owned(), password))))
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("run: chmod 600"), "{error}");
+}
