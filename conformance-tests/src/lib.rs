@@ -1,1 +1,36 @@
-//! conformance-tests
+//! Black-box tests: what the binaries do, seen from outside.
+//!
+//! A [`TestBed`] is one running service with its own tokens, database, mail outbox and log; tests speak raw HTTP and
+//! JSON to it and use none of the product's types, so that a mistake on the wire cannot hide. What fails in here
+//! fails the test, with what was found.
+//!
+//! `conformance-tests/run` builds the binaries and sets the environment:
+//! `CSC_TEST_LOGS` (where server logs go), `CSC_TEST_CANARIES` (secrets that must not appear in them),
+//! `CSC_TEST_POSTGRES` (a PostgreSQL server to make databases in).
+#![expect(
+    clippy::indexing_slicing,
+    reason = "JSON is read and filled member by member; what is missing fails the test"
+)]
+
+mod bed;
+mod binary;
+mod canary;
+mod config;
+mod enrol;
+mod mail;
+mod openssl;
+mod server;
+mod signer;
+mod tables;
+mod wait;
+mod wire;
+
+pub use bed::{Builder, TestBed, shared};
+pub use binary::Run;
+pub use canary::{register as register_secret, registered as registered_secrets};
+pub use enrol::{Client, Credential, Holder, KeySpec, Otp, Totp};
+pub use openssl::{Scheme, assert_signs, pem};
+pub use signer::Signer;
+pub use tables::{Refusal, assert_refusals};
+pub use wait::until;
+pub use wire::{Answer, Api, COMMON, Digest, V1, V2, Version, digest, digests};

@@ -1,0 +1,264 @@
+//! One service under test, with everything it needs, in a directory of its own.
+
+use std::{
+    env,
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Mutex, PoisonError},
+};
+
+use tokio::sync::OnceCell;
+
+use crate::{
+    binary::{self, Run},
+    canary,
+    config::Settings,
+    server::Server,
+    wait,
+    wire::Api,
+};
+
+/// A running service with its tokens, database, outbox and log. Everything goes when it is dropped, or with the test
+/// process, however that ends; only the log stays when `CSC_TEST_LOGS` says where.
+pub struct TestBed {
+    dir: PathBuf,
+    log: PathBuf,
+    tls: reqwest::Certificate,
+    server: Mutex<Option<Server>>,
+    _janitor: Child,
+}
+
+/// What differs from the usual test bed.
+#[derive(Default)]
+pub struct Builder {
+    settings: Settings,
+    postgres: bool,
+}
+
+impl Builder {
+    /// A setting of the configuration file by its full name, as in `set("lifetime.sad", "\"1s\"")`; the value is TOML.
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        self.settings.set(key, value);
+        self
+    }
+
+    /// Keeps the state in a new database of the server at `CSC_TEST_POSTGRES`, not in SQLite.
+    pub fn postgres(mut self) -> Self {
+        self.postgres = true;
+        self
+    }
+
+    /// Makes tokens, keys and configuration, and starts the service.
+    pub async fn start(mut self) -> TestBed {
+        let dir = scratch();
+        let name = dir
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let logs = env::var_os("CSC_TEST_LOGS").map_or_else(|| dir.clone(), PathBuf::from);
+        let janitor = janitor(&dir);
+        if self.postgres {
+            let url = database(&name.replace('-', "_"));
+            self.settings.set("store.url", &format!("\"{url}\""));
+        }
+        let setup = binary::run(
+            Command::new(binary::path("softhsm-setup"))
+                .arg("--dir")
+                .arg(dir.join("softhsm")),
+            &[],
+        );
+        let slots = setup.expect("softhsm-setup");
+        for pin in [
+            "csc-holder.pin",
+            "csc-holder.so-pin",
+            "csc-issuer.pin",
+            "csc-issuer.so-pin",
+        ] {
+            let pin = fs::read_to_string(dir.join("softhsm/pins").join(pin))
+                .expect("softhsm-setup leaves PINs");
+            canary::register(pin);
+        }
+        let tls = certificate(&dir);
+        write(&dir.join("csc-server.toml"), &self.settings.toml(&slots));
+
+        let log = logs.join(format!("{name}.log"));
+        let bed = TestBed {
+            dir,
+            log,
+            tls,
+            server: Mutex::default(),
+            _janitor: janitor,
+        };
+        bed.cli(&["slot", "init"], &[]).expect("slot init");
+        bed.start().await;
+        bed
+    }
+}
+
+impl TestBed {
+    /// A test bed with a database of its own, usual lifetimes, and OTPs without a pause between them.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Runs `csc-server` with these arguments, and these lines on standard input, on this bed's configuration.
+    pub fn cli(&self, arguments: &[&str], stdin: &[&str]) -> Run {
+        binary::run(self.csc_server().args(arguments), stdin)
+    }
+
+    /// The API where it listens now.
+    pub fn api(&self) -> Api {
+        let address = self.with_server(|server| server.api);
+        Api::new(format!("https://{address}"), &self.tls)
+    }
+
+    /// The operator's listener where it is now: health and metrics.
+    pub fn admin(&self) -> Api {
+        let address = self.with_server(|server| server.admin);
+        Api::new(format!("http://{address}"), &self.tls)
+    }
+
+    /// SIGKILL, as a crash; everything not durable is lost.
+    pub fn kill(&self) {
+        self.take_server().kill();
+        self.forget_pid();
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn stop(&self) -> ExitStatus {
+        let status = self.take_server().stop();
+        self.forget_pid();
+        status
+    }
+
+    /// Starts the service again, after [`TestBed::kill`] or [`TestBed::stop`]; it listens on other ports then.
+    pub async fn start(&self) {
+        let server = Server::start(self.csc_server().arg("serve"), &self.log);
+        write(&self.dir.join(PID), &server.pid().to_string());
+        let earlier = self.lock().replace(server);
+        assert!(earlier.is_none(), "the service was running already");
+        let admin = self.admin();
+        wait::until("the service to be ready", async || {
+            (admin.status("/readyz").await == Some(200)).then_some(())
+        })
+        .await;
+    }
+
+    /// What the service has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The directory with the configuration, `csc.sqlite`, `outbox` and `tls/server.pem`.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn csc_server(&self) -> Command {
+        let mut command = Command::new(binary::path("csc-server"));
+        command
+            .arg("--config")
+            .arg(self.dir.join("csc-server.toml"));
+        command.env("SOFTHSM2_CONF", self.dir.join("softhsm/softhsm2.conf"));
+        command
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Server>> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with_server<T>(&self, look: impl FnOnce(&Server) -> T) -> T {
+        look(self.lock().as_ref().expect("the service is not running"))
+    }
+
+    fn take_server(&self) -> Server {
+        self.lock().take().expect("the service is not running")
+    }
+
+    fn forget_pid(&self) {
+        fs::remove_file(self.dir.join(PID)).expect("the number of the process was kept");
+    }
+}
+
+/// The bed that the tests of one file share: starting one takes a moment.
+pub async fn shared() -> &'static TestBed {
+    static SHARED: OnceCell<TestBed> = OnceCell::const_new();
+    SHARED.get_or_init(|| TestBed::builder().start()).await
+}
+
+const PID: &str = "server.pid";
+
+/// A directory in memory where there is one: SoftHSM writes a file an object, and databases sync.
+fn scratch() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let parent = if env::var_os("TMPDIR").is_none() && memory.is_dir() {
+        memory.to_owned()
+    } else {
+        env::temp_dir()
+    };
+    let dir = tempfile::Builder::new()
+        .prefix("csc-")
+        .rand_bytes(8)
+        .tempdir_in(parent);
+    dir.expect("a directory for the test").keep()
+}
+
+/// A process that outlives this one by a moment: when its standard input ends, however this process ends, it kills the
+/// service and removes the directory. Shared beds live in statics, which are never dropped.
+fn janitor(dir: &Path) -> Child {
+    let script = r#"cat; kill -9 "$(cat "$0/server.pid")"; rm -rf "$0""#;
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).arg(dir);
+    shell
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    shell.spawn().expect("a shell can be started")
+}
+
+/// A certificate for localhost and 127.0.0.1, with its key, in `tls/`.
+fn certificate(dir: &Path) -> reqwest::Certificate {
+    let names = ["localhost", "127.0.0.1"].map(str::to_owned);
+    let certified = rcgen::generate_simple_self_signed(names).expect("a certificate can be made");
+    fs::create_dir(dir.join("tls")).expect("the directory is new");
+    write(&dir.join("tls/server.pem"), &certified.cert.pem());
+    write(
+        &dir.join("tls/server.key"),
+        &certified.signing_key.serialize_pem(),
+    );
+    reqwest::Certificate::from_der(certified.cert.der()).expect("a certificate just made")
+}
+
+/// A new database; gives its URL.
+fn database(name: &str) -> String {
+    let server = env::var("CSC_TEST_POSTGRES")
+        .expect("CSC_TEST_POSTGRES names no PostgreSQL: use conformance-tests/run");
+    let mut psql = Command::new("psql");
+    psql.args([
+        "--no-psqlrc",
+        "--quiet",
+        "--dbname",
+        &server,
+        "--command",
+        &format!("create database {name}"),
+    ]);
+    binary::run(&mut psql, &[]).expect("psql");
+    let mut url = reqwest::Url::parse(&server).expect("CSC_TEST_POSTGRES is a URL");
+    url.set_path(name);
+    url.into()
+}
+
+fn write(path: &Path, text: &str) {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path);
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+}

@@ -1,0 +1,73 @@
+//! The product's binaries, beside the running test, and what they answer on the terminal.
+
+use std::{
+    env,
+    io::Write,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+/// What a command left behind.
+pub struct Run {
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    /// Whether it ended with status 0.
+    pub success: bool,
+}
+
+impl Run {
+    /// The command's standard output; panics with what it said when it failed.
+    pub fn expect(self, what: &str) -> String {
+        assert!(
+            self.success,
+            "{what} failed:\n{}{}",
+            self.stdout, self.stderr
+        );
+        self.stdout
+    }
+}
+
+/// The binary of this name, in the directory this test was built into.
+pub(crate) fn path(name: &str) -> PathBuf {
+    let test = env::current_exe().expect("a test knows its own file");
+    // target/<profile>/deps/<test>
+    let dir = test
+        .ancestors()
+        .nth(2)
+        .expect("a test lies in a target directory");
+    let binary = dir.join(name);
+    assert!(
+        binary.is_file(),
+        "{} is missing: use conformance-tests/run, or build it first with `cargo build --workspace --bins`",
+        binary.display()
+    );
+    binary
+}
+
+/// Runs a command to its end, with these lines on its standard input.
+pub(crate) fn run(command: &mut Command, stdin: &[&str]) -> Run {
+    let program = command.get_program().to_string_lossy().into_owned();
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
+    let mut input = child.stdin.take().expect("standard input is a pipe");
+    for line in stdin {
+        // A command that ends without reading its input is judged by its answer.
+        let _ = writeln!(input, "{line}");
+    }
+    drop(input);
+    let output = child
+        .wait_with_output()
+        .unwrap_or_else(|error| panic!("cannot wait for {program}: {error}"));
+    Run {
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        success: output.status.success(),
+    }
+}

@@ -1,0 +1,247 @@
+//! Holders, one-time codes, credentials and clients, made as an operator makes them: on the command line.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+
+use crate::{bed::TestBed, canary, mail::Inbox, wire::V1};
+
+/// A person with a password.
+pub struct Holder {
+    /// The log-in.
+    pub name: String,
+    /// The password.
+    pub password: String,
+    inbox: Inbox,
+}
+
+/// A way for one-time codes to reach a holder.
+pub struct Otp {
+    /// The identifier on the command line.
+    pub id: String,
+}
+
+/// An authenticator app.
+pub struct Totp {
+    /// The identifier on the command line.
+    pub id: String,
+    app: totp_rs::Totp,
+}
+
+/// A signing key under a PIN.
+pub struct Credential {
+    /// The `credentialID`.
+    pub id: String,
+    /// The PIN.
+    pub pin: String,
+}
+
+/// What a credential is made with.
+pub struct KeySpec<'a> {
+    /// The key type on the command line: `p256`, `rsa-3072`.
+    pub key: &'a str,
+    /// How many signatures one authorization may allow.
+    pub multisign: u32,
+}
+
+/// An application with a secret.
+pub struct Client {
+    /// The `client_id`.
+    pub id: String,
+    /// The `client_secret`.
+    pub secret: String,
+}
+
+impl TestBed {
+    /// A new holder.
+    pub fn holder(&self) -> Holder {
+        let name = format!("holder-{}", random_hex(4));
+        let password = canary::register(format!("canary-{}", random_hex(12)));
+        let address = format!("{name}@example.test");
+        let arguments = [
+            "holder",
+            "add",
+            "--user",
+            &name,
+            "--given-name",
+            "Alice",
+            "--surname",
+            "Rossi",
+        ];
+        let rest = ["--email", &address, "--language", "en"];
+        let printed = self
+            .cli(&[&arguments[..], &rest].concat(), &[&password])
+            .expect("holder add");
+        value_of(&printed, "holder");
+        Holder {
+            name,
+            password,
+            inbox: Inbox::new(self.dir().join("outbox"), address),
+        }
+    }
+
+    /// Codes by mail.
+    pub fn mail_otp(&self, holder: &Holder) -> Otp {
+        let printed = self
+            .cli(
+                &["otp", "add", "--holder", &holder.name, "--kind", "mail"],
+                &[],
+            )
+            .expect("otp add");
+        Otp {
+            id: value_of(&printed, "otp"),
+        }
+    }
+
+    /// Codes of an authenticator app.
+    pub fn totp(&self, holder: &Holder) -> Totp {
+        let printed = self
+            .cli(
+                &["otp", "add", "--holder", &holder.name, "--kind", "totp"],
+                &[],
+            )
+            .expect("otp add");
+        let uri = printed
+            .lines()
+            .find_map(|line| line.find("otpauth://").map(|at| line.split_at(at).1.trim()));
+        let uri = uri.unwrap_or_else(|| panic!("no otpauth:// line in:\n{printed}"));
+        if let Some((_, secret)) = uri.split_once("secret=") {
+            canary::register(secret.split('&').next().unwrap_or_default());
+        }
+        let app =
+            totp_rs::Totp::from_url_unchecked(uri).unwrap_or_else(|error| panic!("{uri}: {error}"));
+        Totp {
+            id: value_of(&printed, "otp"),
+            app,
+        }
+    }
+
+    /// A new key pair with its certificate, under a new PIN.
+    pub fn credential(&self, holder: &Holder, otp: &str, spec: &KeySpec) -> Credential {
+        let pin = canary::register(random_digits(8));
+        let multisign = spec.multisign.to_string();
+        let arguments = [
+            "credential",
+            "add",
+            "--holder",
+            &holder.name,
+            "--otp",
+            otp,
+            "--key",
+            spec.key,
+        ];
+        let rest = [
+            "--multisign",
+            &multisign,
+            "--description",
+            "Signing key under test",
+        ];
+        let printed = self
+            .cli(&[&arguments[..], &rest].concat(), &[&pin])
+            .expect("credential add");
+        Credential {
+            id: value_of(&printed, "credential"),
+            pin,
+        }
+    }
+
+    /// A new client.
+    pub fn client(&self) -> Client {
+        let id = format!("client-{}", random_hex(4));
+        let printed = self
+            .cli(
+                &[
+                    "client",
+                    "add",
+                    "--id",
+                    &id,
+                    "--name",
+                    "Example Signing App",
+                ],
+                &[],
+            )
+            .expect("client add");
+        Client {
+            secret: canary::register(value_of(&printed, "secret")),
+            id,
+        }
+    }
+
+    /// Lets a client see a holder's credentials.
+    pub fn link(&self, client: &Client, holder: &Holder) {
+        self.cli(
+            &[
+                "client",
+                "link",
+                "--client",
+                &client.id,
+                "--holder",
+                &holder.name,
+            ],
+            &[],
+        )
+        .expect("client link");
+    }
+
+    /// An access token by HTTP Basic.
+    pub async fn log_in(&self, holder: &Holder) -> String {
+        self.api()
+            .login(V1, &holder.name, &holder.password, json!({}))
+            .await
+            .text_of("access_token")
+    }
+}
+
+impl Holder {
+    /// The code in the next unread mail.
+    pub async fn next_code(&self) -> String {
+        self.inbox.next_code().await
+    }
+
+    /// How many mails this holder has got.
+    pub fn mails(&self) -> usize {
+        self.inbox.count()
+    }
+}
+
+impl Totp {
+    /// The code of now, or of some steps of 30 seconds from now.
+    pub fn code(&self, steps: i64) -> String {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "an authenticator app goes by the wall clock"
+        )]
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("it is after 1970")
+            .as_secs();
+        let code = self.app.generate(now.saturating_add_signed(30 * steps));
+        canary::register(code.to_string())
+    }
+}
+
+/// The value of a line `name: value`.
+fn value_of(printed: &str, name: &str) -> String {
+    let value = printed
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    value
+        .unwrap_or_else(|| panic!("no line '{name}: …' in:\n{printed}"))
+        .trim()
+        .to_owned()
+}
+
+fn random_hex(bytes: usize) -> String {
+    let mut random = vec![0; bytes];
+    getrandom::fill(&mut random).expect("random numbers");
+    hex::encode(random)
+}
+
+fn random_digits(count: usize) -> String {
+    let mut random = vec![0; count];
+    getrandom::fill(&mut random).expect("random numbers");
+    random
+        .iter()
+        .map(|byte| char::from(b'0' + byte % 10))
+        .collect()
+}

@@ -1,0 +1,86 @@
+//! The outbox folder: a file a mail.
+
+use std::{collections::HashSet, fs, path::PathBuf};
+
+use tokio::sync::Mutex;
+
+use crate::{canary, wait};
+
+/// The mails to one address.
+pub(crate) struct Inbox {
+    outbox: PathBuf,
+    address: String,
+    seen: Mutex<HashSet<String>>,
+}
+
+impl Inbox {
+    pub(crate) fn new(outbox: PathBuf, address: String) -> Self {
+        Self {
+            outbox,
+            address,
+            seen: Mutex::default(),
+        }
+    }
+
+    /// The code in the next mail that has not been read yet, waited for; registered as a secret.
+    pub(crate) async fn next_code(&self) -> String {
+        let mut seen = self.seen.lock().await;
+        let what = format!("a mail with a code to {}", self.address);
+        let code = wait::until(&what, async || {
+            let (name, mail) = self
+                .mails()
+                .into_iter()
+                .find(|(name, _)| !seen.contains(name))?;
+            let code = code_in(&mail)?;
+            seen.insert(name);
+            Some(code)
+        });
+        canary::register(code.await)
+    }
+
+    /// How many mails came to this address.
+    pub(crate) fn count(&self) -> usize {
+        self.mails().len()
+    }
+
+    /// Name and text, oldest first: names begin with the time.
+    fn mails(&self) -> Vec<(String, String)> {
+        let Ok(entries) = fs::read_dir(&self.outbox) else {
+            return Vec::new();
+        };
+        let mut mails: Vec<_> = entries
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                let name = entry
+                    .file_name()
+                    .into_string()
+                    .ok()
+                    .filter(|name| name.ends_with(".eml"))?;
+                Some((name, fs::read_to_string(entry.path()).ok()?))
+            })
+            .filter(|(_, mail)| header(mail, "To").is_some_and(|to| to.contains(&self.address)))
+            .collect();
+        mails.sort();
+        mails
+    }
+}
+
+fn header<'a>(mail: &'a str, name: &str) -> Option<&'a str> {
+    let headers = mail.lines().take_while(|line| !line.is_empty());
+    headers
+        .filter_map(|line| line.split_once(": "))
+        .find(|(found, _)| *found == name)
+        .map(|(_, value)| value)
+}
+
+/// The first word of six to eight digits in the body.
+fn code_in(mail: &str) -> Option<String> {
+    let body = mail.lines().skip_while(|line| !line.is_empty());
+    let mut words =
+        body.flat_map(|line| line.split(|letter: char| !letter.is_ascii_alphanumeric()));
+    words
+        .find(|word| {
+            (6..=8).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit())
+        })
+        .map(str::to_owned)
+}

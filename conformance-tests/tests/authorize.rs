@@ -1,0 +1,409 @@
+//! `credentials/authorize` with PIN and one-time code (CSC API v1 11.6, v2 11.6).
+#![expect(
+    clippy::indexing_slicing,
+    reason = "what fails in a helper fails its test"
+)]
+
+use conformance_tests::{
+    Answer, KeySpec, Refusal, Signer, V1, V2, Version, assert_refusals, digest, digests, shared,
+};
+use serde_json::{Value, json};
+
+const METHOD: &str = "credentials/authorize";
+const LOCK_AT: usize = 5;
+
+async fn authorize(signer: &Signer<'_>, version: Version, body: &Value) -> Answer {
+    signer.call(version, METHOD, body.clone()).await
+}
+
+/// The same authorization with another PIN.
+fn with_pin(version: Version, body: &Value, pin: &str) -> Value {
+    let mut body = body.clone();
+    match version {
+        V1 => body["PIN"] = json!(pin),
+        V2 => body["authData"][0]["value"] = json!(pin),
+    }
+    body
+}
+
+/// The same authorization with another code.
+fn with_code(version: Version, body: &Value, code: &str) -> Value {
+    let mut body = body.clone();
+    match version {
+        V1 => body["OTP"] = json!(code),
+        V2 => body["authData"][1]["value"] = json!(code),
+    }
+    body
+}
+
+fn wrong_pin(version: Version, answer: Answer) {
+    match version {
+        V1 => answer.failed(400, "invalid_pin", "The PIN is invalid"),
+        V2 => answer.failed(
+            400,
+            "invalid_authentication_data",
+            "The authentication data is invalid",
+        ),
+    }
+}
+
+fn wrong_code(version: Version, answer: Answer) {
+    match version {
+        V1 => answer.failed(400, "invalid_otp", "The OTP is invalid"),
+        V2 => answer.failed(
+            400,
+            "invalid_authentication_data",
+            "The authentication data is invalid",
+        ),
+    }
+}
+
+/// Different from `code`, of the same form.
+fn another(code: &str) -> String {
+    let first = if code.starts_with('7') { "3" } else { "7" };
+    format!("{first}{}", &code[1..])
+}
+
+#[tokio::test]
+async fn pin_and_code_give_a_sad_a_new_one_each_time() {
+    let signer = shared().await.signer().await;
+    let mut sads = Vec::new();
+    for version in [V1, V2, V1] {
+        let answer = signer.authorize(version, &[digest("contract")], 1).await;
+        assert_eq!(answer.headers["cache-control"], "no-store");
+        let body = answer.ok();
+        assert_eq!(body["expiresIn"], 300);
+        sads.push(body["SAD"].as_str().unwrap().to_owned());
+    }
+    assert!(
+        sads.iter().all(|sad| sad.len() >= 22),
+        "128 bits at least: {sads:?}"
+    );
+    sads.sort();
+    sads.dedup();
+    assert_eq!(sads.len(), 3);
+}
+
+#[tokio::test]
+async fn an_authenticator_app_s_code_is_accepted_once() {
+    let bed = shared().await;
+    for version in [V1, V2] {
+        let mut signer = bed.signer().await;
+        let totp = bed.totp(&signer.holder);
+        signer.credential = bed.credential(
+            &signer.holder,
+            &totp.id,
+            &KeySpec {
+                key: "p256",
+                multisign: 1,
+            },
+        );
+        let body = signer.authorization(version, &[digest("contract")], 1, &totp.code(0));
+        authorize(&signer, version, &body).await.ok();
+        wrong_code(version, authorize(&signer, version, &body).await);
+        // An earlier step than the last one accepted is spent too (RFC 6238, 5.2).
+        let earlier = with_code(version, &body, &totp.code(-1));
+        wrong_code(version, authorize(&signer, version, &earlier).await);
+    }
+}
+
+#[tokio::test]
+async fn fewer_hashes_than_signatures_leave_room_for_extensions() {
+    let signer = shared().await.signer().await;
+    for version in [V1, V2] {
+        signer
+            .authorize(version, &[digest("first of three")], 3)
+            .await
+            .ok();
+    }
+}
+
+#[tokio::test]
+async fn hashes_may_come_in_base64url_or_without_padding() {
+    let signer = shared().await.signer().await;
+    for version in [V1, V2] {
+        let mut body =
+            signer.authorization(version, &[digest("contract")], 1, &signer.code().await);
+        let text = body[version.hashes()][0]
+            .as_str()
+            .unwrap()
+            .replace('+', "-")
+            .replace('/', "_");
+        body[version.hashes()] = json!([text.trim_end_matches('=')]);
+        let sad = authorize(&signer, version, &body).await.text_of("SAD");
+        signer.sign(version, &sad, &[digest("contract")]).await.ok();
+    }
+}
+
+/// What both versions refuse in the same words.
+fn common_rows(version: Version, stranger: &str) -> Vec<Refusal> {
+    let hashes = version.hashes();
+    let missing_hashes = format!("Missing (or invalid type) array parameter {hashes}");
+    let with_hashes = |value: Value| json!({hashes: value});
+    let missing_credential = "Missing (or invalid type) string parameter credentialID";
+    let missing_count = "Missing (or invalid type) integer parameter numSignatures";
+    let bad_count = "Invalid value for parameter numSignatures";
+    let bad_base64 = "Invalid Base64 hash string parameter";
+    let bad_length = "Invalid digest value length";
+    vec![
+        Refusal::new(json!({"credentialID": null}), missing_credential),
+        Refusal::new(json!({"credentialID": 5}), missing_credential),
+        Refusal::new(
+            json!({"credentialID": "unknown"}),
+            "Invalid parameter credentialID",
+        ),
+        Refusal::new(
+            json!({"credentialID": stranger}),
+            "Invalid parameter credentialID",
+        ),
+        Refusal::new(json!({"numSignatures": null}), missing_count),
+        Refusal::new(json!({"numSignatures": "1"}), missing_count),
+        Refusal::new(json!({"numSignatures": 1.5}), missing_count),
+        Refusal::new(json!({"numSignatures": 0}), bad_count),
+        Refusal::new(json!({"numSignatures": -1}), bad_count),
+        Refusal::new(
+            json!({"numSignatures": 6}),
+            "Numbers of signatures is too high",
+        ),
+        Refusal::new(with_hashes(json!(null)), missing_hashes.clone()),
+        Refusal::new(
+            with_hashes(json!("LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=")),
+            missing_hashes,
+        ),
+        Refusal::new(with_hashes(json!(["no base64!"])), bad_base64),
+        Refusal::new(
+            with_hashes(json!(["LPJNul+wow4m6Dsqxbni\nnhsWHlwfp0JecwQzYpOLmCQ="])),
+            bad_base64,
+        ),
+        Refusal::new(with_hashes(json!(["AAAA"])), bad_length),
+    ]
+}
+
+#[tokio::test]
+async fn a_malformed_request_is_refused_by_its_parameter_and_burns_neither_code_nor_try() {
+    let bed = shared().await;
+    let stranger = bed.signer().await;
+    for version in [V1, V2] {
+        let signer = bed.signer().await;
+        let good = signer.authorization(version, &[digest("contract")], 1, &signer.code().await);
+        let mut rows = common_rows(version, &stranger.credential.id);
+        match version {
+            V1 => rows.extend([
+                Refusal::new(
+                    json!({"PIN": null}),
+                    "Missing (or invalid type) string parameter PIN",
+                ),
+                Refusal::new(
+                    json!({"PIN": 12_345_678}),
+                    "Missing (or invalid type) string parameter PIN",
+                ),
+                Refusal::new(
+                    json!({"OTP": null}),
+                    "Missing (or invalid type) string parameter OTP",
+                ),
+                Refusal::new(
+                    json!({"OTP": 123_456}),
+                    "Missing (or invalid type) string parameter OTP",
+                ),
+            ]),
+            V2 => {
+                let missing = "Missing (or invalid type) string parameter hashAlgorithmOID";
+                let invalid = "Invalid parameter hashAlgorithmOID";
+                rows.extend([
+                    Refusal::new(json!({"hashAlgorithmOID": null}), missing),
+                    Refusal::new(json!({"hashAlgorithmOID": 5}), missing),
+                    Refusal::new(json!({"hashAlgorithmOID": "1.2.3"}), invalid),
+                    // SHA-1
+                    Refusal::new(json!({"hashAlgorithmOID": "1.3.14.3.2.26"}), invalid),
+                    // SHA-384, for a digest of SHA-256
+                    Refusal::new(
+                        json!({"hashAlgorithmOID": "2.16.840.1.101.3.4.2.2"}),
+                        "Invalid digest value length",
+                    ),
+                ]);
+            }
+        }
+        assert_refusals(&bed.api(), version, METHOD, &signer.token, &good, rows).await;
+
+        let more = json!({version.hashes(): digests(&[digest("contract"), digest("another")])});
+        let empty = json!({version.hashes(): []});
+        let long = json!({"description": "x".repeat(501)});
+        let (number, data) = (json!({"description": 5}), json!({"clientData": 5}));
+        for change in [more, empty, long, number, data] {
+            let mut body = good.clone();
+            let (name, value) = change.as_object().unwrap().iter().next().unwrap();
+            body[name] = value.clone();
+            authorize(&signer, version, &body)
+                .await
+                .refused_as("invalid_request");
+        }
+        if version == V2 {
+            for data in [json!("12345678"), json!([5]), json!([{"value": "x"}])] {
+                let mut body = good.clone();
+                body["authData"] = data;
+                let answer = authorize(&signer, version, &body).await;
+                assert_eq!(answer.status, 400, "{answer:?}");
+            }
+        }
+
+        let mut body = good;
+        body["description"] = json!("x".repeat(500));
+        authorize(&signer, version, &body).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn v2_takes_exactly_the_factors_that_are_asked_for() {
+    let signer = shared().await.signer().await;
+    let good = signer.authorization(V2, &[digest("contract")], 1, &signer.code().await);
+    let (pin, code) = (&good["authData"][0], &good["authData"][1]);
+    let unknown = json!({"id": "FINGER", "value": "1"});
+    for data in [
+        json!([]),
+        json!([pin]),
+        json!([code]),
+        json!([pin, code, unknown]),
+        json!([pin, pin, code]),
+    ] {
+        let mut body = good.clone();
+        body["authData"] = data;
+        let answer = authorize(&signer, V2, &body).await;
+        answer.failed(
+            400,
+            "invalid_authentication_data",
+            "The authentication data is invalid",
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_pin_spends_the_code() {
+    let signer = shared().await.signer().await;
+    for version in [V1, V2] {
+        let good = signer.authorization(version, &[digest("contract")], 1, &signer.code().await);
+        let wrong = with_pin(version, &good, &another(&signer.credential.pin));
+        wrong_pin(version, authorize(&signer, version, &wrong).await);
+        wrong_code(version, authorize(&signer, version, &good).await);
+    }
+}
+
+#[tokio::test]
+async fn a_code_is_good_for_one_authorization() {
+    let signer = shared().await.signer().await;
+    for version in [V1, V2] {
+        let good = signer.authorization(version, &[digest("contract")], 1, &signer.code().await);
+        authorize(&signer, version, &good).await.ok();
+        wrong_code(version, authorize(&signer, version, &good).await);
+    }
+}
+
+#[tokio::test]
+async fn a_code_is_good_for_the_credential_it_was_sent_for() {
+    for version in [V1, V2] {
+        let mut signer = shared().await.signer().await;
+        let code = signer.code().await;
+        signer.credential = signer.another_credential();
+        let body = signer.authorization(version, &[digest("contract")], 1, &code);
+        wrong_code(version, authorize(&signer, version, &body).await);
+    }
+}
+
+#[tokio::test]
+async fn nobody_s_code_serves_another_holder() {
+    let bed = shared().await;
+    let (signer, other) = (bed.signer().await, bed.signer().await);
+    signer.code().await;
+    let body = signer.authorization(V1, &[digest("contract")], 1, &other.code().await);
+    wrong_code(V1, authorize(&signer, V1, &body).await);
+}
+
+#[tokio::test]
+async fn parallel_requests_with_one_code_give_one_sad() {
+    let signer = shared().await.signer().await;
+    let body = signer.authorization(V1, &[digest("contract")], 1, &signer.code().await);
+    let (one, two, three) = tokio::join!(
+        authorize(&signer, V1, &body),
+        authorize(&signer, V1, &body),
+        authorize(&signer, V1, &body)
+    );
+    let winners = [one, two, three]
+        .into_iter()
+        .filter(|answer| answer.status == 200)
+        .count();
+    assert_eq!(winners, 1);
+}
+
+#[tokio::test]
+async fn wrong_pins_lock_the_credential_even_for_the_right_pin() {
+    for version in [V1, V2] {
+        let signer = shared().await.signer().await;
+        let pin = another(&signer.credential.pin);
+        for _ in 0..LOCK_AT {
+            let good =
+                signer.authorization(version, &[digest("contract")], 1, &signer.code().await);
+            wrong_pin(
+                version,
+                authorize(&signer, version, &with_pin(version, &good, &pin)).await,
+            );
+        }
+        let good = signer.authorization(version, &[digest("contract")], 1, &signer.code().await);
+        let locked = if version == V1 {
+            "PIN locked"
+        } else {
+            "Credential locked"
+        };
+        authorize(&signer, version, &good).await.refused(locked);
+    }
+}
+
+#[tokio::test]
+async fn wrong_codes_lock_the_device_even_for_the_right_code() {
+    for version in [V1, V2] {
+        let signer = shared().await.signer().await;
+        let good = signer.authorization(version, &[digest("contract")], 1, &signer.code().await);
+        let code = if version == V1 {
+            &good["OTP"]
+        } else {
+            &good["authData"][1]["value"]
+        };
+        let wrong = with_code(version, &good, &another(code.as_str().unwrap()));
+        for _ in 0..LOCK_AT {
+            wrong_code(version, authorize(&signer, version, &wrong).await);
+        }
+        let locked = if version == V1 {
+            "OTP locked"
+        } else {
+            "Credential locked"
+        };
+        authorize(&signer, version, &good).await.refused(locked);
+        let send = json!({"credentialID": signer.credential.id});
+        signer
+            .call(V1, "credentials/sendOTP", send)
+            .await
+            .refused("OTP locked");
+    }
+}
+
+#[tokio::test]
+async fn guesses_in_parallel_are_all_counted() {
+    let signer = shared().await.signer().await;
+    let code = signer.code().await;
+    let body = signer.authorization(V1, &[digest("contract")], 1, &another(&code));
+    let guess = || authorize(&signer, V1, &body);
+    let (a, b, c, d) = tokio::join!(guess(), guess(), guess(), guess());
+    let (e, f, g, h) = tokio::join!(guess(), guess(), guess(), guess());
+    let answers = [a, b, c, d, e, f, g, h];
+    let counted = answers
+        .iter()
+        .filter(|answer| answer.body["error"] == "invalid_otp")
+        .count();
+    let locked = answers
+        .iter()
+        .filter(|answer| answer.body["error_description"] == "OTP locked")
+        .count();
+    assert_eq!(
+        (counted, locked),
+        (LOCK_AT, answers.len() - LOCK_AT),
+        "{answers:?}"
+    );
+}

@@ -1,0 +1,202 @@
+//! `credentials/extendTransaction` (CSC API v1 11.7, v2 11.9): one authorization spent over several signHash calls.
+
+use conformance_tests::{Refusal, V1, V2, Version, assert_refusals, digest, digests, shared};
+use serde_json::json;
+
+const METHOD: &str = "credentials/extendTransaction";
+
+fn dead(answer: conformance_tests::Answer) {
+    answer.refused("Invalid parameter SAD");
+}
+
+#[tokio::test]
+async fn each_extension_signs_one_more_document_until_the_count_is_used_up() {
+    let signer = shared().await.signer().await;
+    for version in [V1, V2] {
+        let hashes = ["first", "second", "third"].map(digest);
+        let mut sad = signer
+            .authorize(version, &hashes[..1], 3)
+            .await
+            .text_of("SAD");
+        signer.sign(version, &sad, &hashes[..1]).await.ok();
+        for next in &hashes[1..] {
+            let answer = signer.extend(version, &sad, &[*next]).await.ok();
+            assert!(
+                answer["expiresIn"]
+                    .as_u64()
+                    .is_some_and(|seconds| seconds <= 300),
+                "{answer}"
+            );
+            let earlier = std::mem::replace(&mut sad, answer["SAD"].as_str().unwrap().to_owned());
+            assert_ne!(sad, earlier);
+            dead(signer.sign(version, &earlier, &[*next]).await);
+            dead(signer.extend(version, &earlier, &[*next]).await);
+            signer.sign(version, &sad, &[*next]).await.ok();
+        }
+        dead(signer.extend(version, &sad, &[digest("fourth")]).await);
+    }
+}
+
+#[tokio::test]
+async fn an_unused_sad_may_be_extended_before_it_ends() {
+    let signer = shared().await.signer().await;
+    for version in [V1, V2] {
+        let hash = [digest("contract")];
+        let sad = signer.sad(version, &hash).await;
+        let extended = signer.extend(version, &sad, &hash).await.text_of("SAD");
+        dead(signer.sign(version, &sad, &hash).await);
+        signer.sign(version, &extended, &hash).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn an_extension_gives_no_further_signature() {
+    let signer = shared().await.signer().await;
+    for version in [V1, V2] {
+        let hashes = ["first", "second", "third"].map(digest);
+        let sad = signer
+            .authorize(version, &hashes[..1], 2)
+            .await
+            .text_of("SAD");
+        signer.sign(version, &sad, &hashes[..1]).await.ok();
+        // One is left; two hashes are too many, be it now or when they are signed.
+        let answer = signer.extend(version, &sad, &hashes[1..]).await;
+        if answer.status == 200 {
+            let sad = answer.text_of("SAD");
+            dead(signer.sign(version, &sad, &hashes[1..]).await);
+            signer.sign(version, &sad, &hashes[1..2]).await.ok();
+            dead(signer.sign(version, &sad, &hashes[2..]).await);
+        } else {
+            answer.refused_as("invalid_request");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_extended_sad_signs_what_the_extension_named() {
+    let signer = shared().await.signer().await;
+    for version in [V1, V2] {
+        let hashes = ["first", "second"].map(digest);
+        let sad = signer
+            .authorize(version, &hashes[..1], 2)
+            .await
+            .text_of("SAD");
+        signer.sign(version, &sad, &hashes[..1]).await.ok();
+        let sad = signer
+            .extend(version, &sad, &hashes[1..])
+            .await
+            .text_of("SAD");
+        let text = unauthorised(version);
+        signer
+            .sign(version, &sad, &[digest("never named")])
+            .await
+            .refused(text);
+        signer.sign(version, &sad, &hashes[1..]).await.ok();
+    }
+}
+
+fn unauthorised(version: Version) -> &'static str {
+    if version == V1 {
+        "Hash is not authorized by the SAD."
+    } else {
+        "Hash is not authorized by the SAD"
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_extension_is_refused_by_its_parameter_and_spends_nothing() {
+    let bed = shared().await;
+    let (signer, stranger) = (bed.signer().await, bed.signer().await);
+    let stranger_sad = stranger.sad(V1, &[digest("theirs")]).await;
+    let other = signer.another_credential();
+    for version in [V1, V2] {
+        let hashes = ["first", "second"].map(digest);
+        let sad = signer
+            .authorize(version, &hashes[..1], 2)
+            .await
+            .text_of("SAD");
+        signer.sign(version, &sad, &hashes[..1]).await.ok();
+        let missing_credential = "Missing (or invalid type) string parameter credentialID";
+        let missing_sad = "Missing (or invalid type) string parameter SAD";
+        let missing_hashes = "Missing (or invalid type) array parameter hash";
+        let name = version.hashes();
+        let mut rows = vec![
+            Refusal::new(json!({"credentialID": null}), missing_credential),
+            Refusal::new(json!({"credentialID": 5}), missing_credential),
+            Refusal::new(
+                json!({"credentialID": "unknown"}),
+                "Invalid parameter credentialID",
+            ),
+            Refusal::new(
+                json!({"credentialID": stranger.credential.id}),
+                "Invalid parameter credentialID",
+            ),
+            Refusal::new(json!({"credentialID": other.id}), "Invalid parameter SAD"),
+            Refusal::new(json!({"SAD": null}), missing_sad),
+            Refusal::new(json!({"SAD": 5}), missing_sad),
+            Refusal::new(json!({"SAD": "unknown"}), "Invalid parameter SAD"),
+            Refusal::new(json!({"SAD": stranger_sad}), "Invalid parameter SAD"),
+            Refusal::new(json!({name: null}), missing_hashes),
+            Refusal::new(json!({name: "x"}), missing_hashes),
+            Refusal::new(json!({name: []}), "Empty hash array"),
+            Refusal::new(
+                json!({name: ["no base64!"]}),
+                "Invalid Base64 hash string parameter",
+            ),
+            Refusal::new(json!({name: ["AAAA"]}), "Invalid digest value length"),
+        ];
+        if version == V2 {
+            rows.extend([
+                Refusal::new(
+                    json!({"hashAlgorithmOID": null}),
+                    "Missing (or invalid type) string parameter hashAlgorithmOID",
+                ),
+                Refusal::new(
+                    json!({"hashAlgorithmOID": "1.2.3"}),
+                    "Invalid parameter hashAlgorithmOID",
+                ),
+            ]);
+        }
+        let good = signer.extension(version, &sad, &hashes[1..]);
+        assert_refusals(&bed.api(), version, METHOD, &signer.token, &good, rows).await;
+        let sad = signer
+            .extend(version, &sad, &hashes[1..])
+            .await
+            .text_of("SAD");
+        signer.sign(version, &sad, &hashes[1..]).await.ok();
+    }
+    stranger
+        .sign(V1, &stranger_sad, &[digest("theirs")])
+        .await
+        .ok();
+}
+
+#[tokio::test]
+async fn two_extensions_at_once_give_one_sad() {
+    let signer = shared().await.signer().await;
+    let hashes = ["first", "second"].map(digest);
+    let sad = signer.authorize(V1, &hashes[..1], 2).await.text_of("SAD");
+    signer.sign(V1, &sad, &hashes[..1]).await.ok();
+    let extend = || signer.extend(V1, &sad, &hashes[1..]);
+    let (one, two, three) = tokio::join!(extend(), extend(), extend());
+    let winners = [one, two, three]
+        .into_iter()
+        .filter(|answer| answer.status == 200)
+        .count();
+    assert_eq!(winners, 1);
+}
+
+#[tokio::test]
+async fn a_null_hash_list_is_an_absent_one() {
+    let signer = shared().await.signer().await;
+    for version in [V1, V2] {
+        let sad = signer.sad(version, &[digest("contract")]).await;
+        let mut body = signer.extension(version, &sad, &[]);
+        assert_eq!(body[version.hashes()], digests(&[]));
+        body[version.hashes()] = json!(null);
+        signer
+            .call(version, METHOD, body)
+            .await
+            .refused("Missing (or invalid type) array parameter hash");
+    }
+}
