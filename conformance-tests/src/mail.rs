@@ -27,11 +27,9 @@ impl Inbox {
         let mut seen = self.seen.lock().await;
         let what = format!("a mail with a code to {}", self.address);
         let code = wait::until(&what, async || {
-            let (name, mail) = self
-                .mails()
-                .into_iter()
-                .find(|(name, _)| !seen.contains(name))?;
-            let code = code_in(&mail)?;
+            let mails = self.mails().into_iter();
+            let mut unread = mails.filter(|(name, _)| !seen.contains(name));
+            let (name, code) = unread.find_map(|(name, mail)| Some((name, code_in(&mail)?)))?;
             seen.insert(name);
             Some(code)
         });
