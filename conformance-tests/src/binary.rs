@@ -30,7 +30,7 @@ impl Run {
 }
 
 /// The binary of this name, in the directory this test was built into.
-pub(crate) fn path(name: &str) -> PathBuf {
+pub fn path(name: &str) -> PathBuf {
     let test = env::current_exe().expect("a test knows its own file");
     // target/<profile>/deps/<test>
     let dir = test
@@ -47,7 +47,7 @@ pub(crate) fn path(name: &str) -> PathBuf {
 }
 
 /// Runs a command to its end, with these lines on its standard input.
-pub(crate) fn run(command: &mut Command, stdin: &[&str]) -> Run {
+pub fn run(command: &mut Command, stdin: &[&str]) -> Run {
     let program = command.get_program().to_string_lossy().into_owned();
     command
         .stdin(Stdio::piped())

@@ -26,7 +26,7 @@ mod wait;
 mod wire;
 
 pub use bed::{Builder, TestBed, shared};
-pub use binary::Run;
+pub use binary::{Run, path as binary, run as command};
 pub use canary::{register as register_secret, registered as registered_secrets};
 pub use enrol::{Client, Credential, Holder, KeySpec, Otp, Totp};
 pub use openssl::{Scheme, assert_signs, pem};
