@@ -38,7 +38,7 @@ pub struct Server {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Admin {
-    /// Address and port to listen on; 127.0.0.1:9443 when not said.
+    /// Address and port to listen on; 127.0.0.1:8444 when not said.
     #[serde(deserialize_with = "value::address")]
     pub listen: SocketAddr,
 }
@@ -46,7 +46,7 @@ pub struct Admin {
 impl Default for Admin {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 9443)),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8444)),
         }
     }
 }

@@ -152,8 +152,8 @@ fn every_mistake_names_its_key_what_was_found_and_the_remedy() {
         ),
         (
             "listen = \"127.0.0.1:8443\"",
-            "listen = \"127.0.0.1:9443\"",
-            "admin.listen: found the address of server.listen, 127.0.0.1:9443; choose another port",
+            "listen = \"127.0.0.1:8444\"",
+            "admin.listen: found the address of server.listen, 127.0.0.1:8444; choose another port",
         ),
         (
             "https://sign.example:8443",
@@ -460,7 +460,33 @@ fn a_secret_that_others_can_read_is_refused_with_the_command_that_helps() {
 }
 
 #[test]
-fn the_example_configuration_loads() {
+fn the_example_configuration_loads_and_shows_the_defaults() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/csc-server.toml");
-    Config::read(&example, HashMap::new()).unwrap();
+    let config = Config::read(&example, HashMap::new()).unwrap();
+    let Config {
+        admin,
+        lifetime,
+        pin,
+        otp,
+        credential,
+        ..
+    } = &config;
+    assert_eq!(
+        format!("{:?}", (admin, lifetime, pin, otp, credential)),
+        format!(
+            "{:?}",
+            (
+                Admin::default(),
+                Lifetime::default(),
+                Pin::default(),
+                Otp::default(),
+                Credential::default()
+            )
+        )
+    );
+    let defaults = Certificate {
+        organization: config.certificate.organization.clone(),
+        ..Certificate::default()
+    };
+    assert_eq!(format!("{:?}", config.certificate), format!("{defaults:?}"));
 }

@@ -144,36 +144,42 @@ async fn tls_1_1_is_refused() {
 #[tokio::test]
 async fn alpn_chooses_http_2_and_http_1_1() {
     let server = start(hello(), Limits::new(8)).await;
-    let trusted = reqwest::Certificate::from_der(&server.certificate).unwrap();
-    let client = || {
-        reqwest::Client::builder()
-            .tls_certs_only([trusted.clone()])
-            .resolve("localhost", server.address)
-    };
-    let url = format!("https://localhost:{}/", server.address.port());
-    let over_h2 = client()
-        .build()
-        .unwrap()
-        .get(&url)
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
-    assert_eq!(over_h2, "HTTP/2.0 from 127.0.0.1");
-    let over_h1 = client()
-        .http1_only()
-        .build()
-        .unwrap()
-        .get(&url)
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
-    assert_eq!(over_h1, "HTTP/1.1 from 127.0.0.1");
+    let over_h1 = connect(
+        server.address,
+        &server.certificate,
+        &rustls::version::TLS13,
+        &[b"http/1.1"],
+    )
+    .await
+    .unwrap();
+    assert!(get_root(over_h1).await.ends_with("HTTP/1.1 from 127.0.0.1"));
+
+    let mut over_h2 = connect(
+        server.address,
+        &server.certificate,
+        &rustls::version::TLS13,
+        &[b"h2", b"http/1.1"],
+    )
+    .await
+    .unwrap();
+    assert_eq!(over_h2.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
+    // RFC 9113: preface, empty SETTINGS, HEADERS of stream 1 (GET https://localhost/ in RFC 7541's static table).
+    let request = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(),
+        &[0, 0, 0, 4, 0, 0, 0, 0, 0],
+        &[0, 0, 14, 1, 5, 0, 0, 0, 1, 0x82, 0x87, 0x84, 0x41, 9],
+        b"localhost",
+    ];
+    over_h2.write_all(&request.concat()).await.unwrap();
+    let mut answer = Vec::new();
+    let expected = b"HTTP/2.0 from 127.0.0.1";
+    while !answer.windows(expected.len()).any(|part| part == expected) {
+        let read = timeout(Duration::from_secs(10), over_h2.read_buf(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_ne!(read, 0, "{}", String::from_utf8_lossy(&answer));
+    }
 }
 
 #[tokio::test]
