@@ -1,0 +1,86 @@
+//! The admin listener: is it alive, is it ready, what is it doing. Plain HTTP on an address of its own; nothing of the API
+//! answers here, and nothing of this there.
+
+use std::{fmt::Write, time::Duration};
+
+use axum::{Router, extract::State, routing::get};
+use http::StatusCode;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::time::timeout;
+
+use crate::app::Dependencies;
+
+/// How long each part may take to prove that it works.
+const PROBE: Duration = Duration::from_secs(3);
+
+#[derive(Clone)]
+struct Admin {
+    parts: Dependencies,
+    metrics: PrometheusHandle,
+}
+
+/// The admin pages.
+pub fn router(parts: Dependencies, metrics: PrometheusHandle) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "alive\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(measurements))
+        .with_state(Admin { parts, metrics })
+}
+
+/// 200 when database and both slots work: the slots are asked for a signature, because session information proves nothing.
+async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
+    let Dependencies {
+        store,
+        vault,
+        issuer,
+    } = &admin.parts;
+    let late = |_| Err("did not answer in time".to_owned());
+    let (database, holder_slot, issuer_slot) = tokio::join!(
+        async {
+            timeout(PROBE, store.health())
+                .await
+                .map_or_else(late, |end| end.map_err(|error| error.to_string()))
+        },
+        async {
+            timeout(PROBE, vault.health())
+                .await
+                .map_or_else(late, |end| end.map_err(|error| error.to_string()))
+        },
+        async {
+            timeout(PROBE, issuer.health())
+                .await
+                .map_or_else(late, |end| end.map_err(|error| error.to_string()))
+        },
+    );
+    let mut page = String::new();
+    let mut status = StatusCode::OK;
+    for (part, end) in [
+        ("database", database),
+        ("holder slot", holder_slot),
+        ("issuer slot", issuer_slot),
+    ] {
+        // Writing into a string does not fail.
+        let _ = match end {
+            Ok(()) => writeln!(page, "{part}: ready"),
+            Err(reason) => {
+                status = StatusCode::SERVICE_UNAVAILABLE;
+                writeln!(page, "{part}: {reason}")
+            }
+        };
+    }
+    (status, page)
+}
+
+async fn measurements(State(admin): State<Admin>) -> String {
+    for (slot, state) in [
+        ("holder", admin.parts.vault.state()),
+        ("issuer", admin.parts.issuer.state()),
+    ] {
+        metrics::gauge!("csc_hsm_sessions", "slot" => slot).set(state.sessions as f64);
+        metrics::gauge!("csc_hsm_sessions_busy", "slot" => slot).set(state.busy as f64);
+        metrics::gauge!("csc_hsm_jobs_waiting", "slot" => slot).set(state.waiting as f64);
+        metrics::gauge!("csc_hsm_open_keys", "slot" => slot).set(state.open_keys as f64);
+    }
+    admin.metrics.render()
+}

@@ -1,0 +1,9 @@
+//! credentials/…: finding, describing and authorising credentials.
+
+pub(super) mod authorize;
+pub(super) mod extend_transaction;
+pub(super) mod get_challenge;
+pub(super) mod info;
+pub(super) mod list;
+pub(super) mod send_otp;
+mod view;

@@ -1,0 +1,238 @@
+//! What a client sees of a credential, in both dialects. Absent members are left out, never null.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Map, Value, json};
+use x509_cert::{Certificate, der::Decode};
+
+use crate::{
+    api::{algorithms, dialect::Version, fault::Fault, params::Params},
+    app::App,
+    clock::generalized,
+    credential::{Credential, Status},
+    factor::Kind,
+};
+
+/// How much is asked for.
+pub(super) struct Detail {
+    certificates: Certificates,
+    certificate_info: bool,
+    authorization_info: bool,
+    lang: String,
+}
+
+enum Certificates {
+    None,
+    Single,
+    Chain,
+}
+
+impl Detail {
+    /// Reads `certificates`, `certInfo`, `authInfo` and `lang`.
+    pub(super) fn read(params: &Params, default_lang: &str) -> Result<Self, Fault> {
+        let certificates = match params.optional_string("certificates")? {
+            None | Some("single") => Certificates::Single,
+            Some("none") => Certificates::None,
+            Some("chain") => Certificates::Chain,
+            Some(_) => return Err(Fault::Invalid("certificates")),
+        };
+        let lang = params
+            .optional_string("lang")?
+            .map(|lang| lang.split('-').next().unwrap_or_default());
+        Ok(Self {
+            certificates,
+            certificate_info: params.flag("certInfo")?,
+            authorization_info: params.flag("authInfo")?,
+            lang: lang
+                .filter(|lang| matches!(*lang, "it" | "en"))
+                .unwrap_or(default_lang)
+                .to_owned(),
+        })
+    }
+}
+
+/// The members that credentials/info answers with.
+pub(super) async fn view(
+    app: &App,
+    credential: &Credential,
+    detail: &Detail,
+    version: Version,
+) -> Result<Map<String, Value>, Fault> {
+    let now = app.clock.now();
+    let algorithm = credential.key.algorithm;
+    let mut key = json!({
+        "status": if credential.usable(now).is_ok() { "enabled" } else { "disabled" },
+        "algo": algorithms::advertised(algorithm),
+        "len": algorithm.bits(),
+    });
+    if let (Some(curve), Some(key)) = (algorithms::curve(algorithm), key.as_object_mut()) {
+        key.insert("curve".into(), json!(curve));
+    }
+    let mut view = Map::new();
+    view.insert("description".into(), json!(credential.description));
+    view.insert("key".into(), key);
+    view.insert(
+        "cert".into(),
+        Value::Object(certificate(app, credential, detail)?),
+    );
+    match version {
+        Version::V1 => {
+            view.insert("authMode".into(), json!("explicit"));
+            if detail.authorization_info {
+                v1_factors(app, credential, detail, &mut view).await?;
+            }
+        }
+        Version::V2 => {
+            let mut auth = json!({ "mode": "explicit" });
+            if let (true, Some(auth)) = (detail.authorization_info, auth.as_object_mut()) {
+                auth.insert("expression".into(), json!("(PIN AND OTP)"));
+                auth.insert("objects".into(), v2_factors(app, credential, detail).await?);
+            }
+            view.insert("auth".into(), auth);
+        }
+    }
+    view.insert("SCAL".into(), json!("2"));
+    view.insert("multisign".into(), json!(credential.multisign));
+    view.insert("lang".into(), json!(detail.lang));
+    Ok(view)
+}
+
+fn certificate(
+    app: &App,
+    credential: &Credential,
+    detail: &Detail,
+) -> Result<Map<String, Value>, Fault> {
+    let now = app.clock.now();
+    let status = match credential.status {
+        Status::Revoked => "revoked",
+        Status::Suspended => "suspended",
+        Status::Active if now >= credential.not_after => "expired",
+        Status::Active => "valid",
+    };
+    let mut cert = Map::new();
+    cert.insert("status".into(), json!(status));
+    let leaf = BASE64_STANDARD.encode(&credential.certificate);
+    match detail.certificates {
+        Certificates::None => {}
+        Certificates::Single => drop(cert.insert("certificates".into(), json!([leaf]))),
+        Certificates::Chain => {
+            let chain = json!([leaf, BASE64_STANDARD.encode(&app.ca_certificate)]);
+            cert.insert("certificates".into(), chain);
+        }
+    }
+    if detail.certificate_info {
+        let parsed = Certificate::from_der(&credential.certificate).map_err(|error| {
+            Fault::Internal(format!("a stored certificate cannot be read: {error}"))
+        })?;
+        let tbs = parsed.tbs_certificate();
+        // Display of a name is RFC 4514.
+        cert.insert("issuerDN".into(), json!(tbs.issuer().to_string()));
+        cert.insert(
+            "serialNumber".into(),
+            json!(hex::encode_upper(tbs.serial_number().as_bytes())),
+        );
+        cert.insert("subjectDN".into(), json!(tbs.subject().to_string()));
+        cert.insert(
+            "validFrom".into(),
+            json!(generalized(credential.not_before)),
+        );
+        cert.insert("validTo".into(), json!(generalized(credential.not_after)));
+    }
+    Ok(cert)
+}
+
+async fn v1_factors(
+    app: &App,
+    credential: &Credential,
+    detail: &Detail,
+    view: &mut Map<String, Value>,
+) -> Result<(), Fault> {
+    let texts = Texts::of(&detail.lang);
+    let kind = factor_kind(app, credential).await?;
+    view.insert(
+        "PIN".into(),
+        json!({ "presence": "true", "format": "N", "label": texts.pin, "description": texts.pin_description }),
+    );
+    let (kind_of, provider) = match kind {
+        Kind::Totp => ("offline", "totp"),
+        Kind::Mail => ("online", "mail"),
+    };
+    view.insert(
+        "OTP".into(),
+        json!({
+            "presence": "true", "type": kind_of, "format": "N", "label": texts.otp(kind),
+            "description": texts.otp_description(kind), "ID": credential.factor.as_str(), "provider": provider,
+        }),
+    );
+    Ok(())
+}
+
+async fn v2_factors(app: &App, credential: &Credential, detail: &Detail) -> Result<Value, Fault> {
+    let texts = Texts::of(&detail.lang);
+    let kind = factor_kind(app, credential).await?;
+    let mut otp = json!({
+        "type": if kind == Kind::Totp { "Password" } else { "ChallengeResponse" },
+        "id": super::authorize::OTP, "format": "N", "label": texts.otp(kind), "description": texts.otp_description(kind),
+    });
+    if let (Kind::Totp, Some(otp)) = (kind, otp.as_object_mut()) {
+        otp.insert("generator".into(), json!("totp"));
+    }
+    let pin = json!({
+        "type": "Password", "id": super::authorize::PIN, "format": "N", "label": texts.pin,
+        "description": texts.pin_description,
+    });
+    Ok(json!([pin, otp]))
+}
+
+async fn factor_kind(app: &App, credential: &Credential) -> Result<Kind, Fault> {
+    let factor = app.factors.find(&credential.factor).await?;
+    factor
+        .map(|factor| factor.kind)
+        .ok_or_else(|| Fault::Internal("a credential without its factor".into()))
+}
+
+/// Labels a client may show.
+struct Texts {
+    pin: &'static str,
+    pin_description: &'static str,
+    app: (&'static str, &'static str),
+    mail: (&'static str, &'static str),
+}
+
+impl Texts {
+    fn of(lang: &str) -> Self {
+        match lang {
+            "it" => Self {
+                pin: "PIN",
+                pin_description: "PIN di firma, 8 cifre",
+                app: (
+                    "Codice dell'app",
+                    "Codice di 6 cifre della tua app di autenticazione",
+                ),
+                mail: (
+                    "Codice via e-mail",
+                    "Codice di 8 cifre inviato alla tua e-mail",
+                ),
+            },
+            _ => Self {
+                pin: "PIN",
+                pin_description: "Signature PIN, 8 digits",
+                app: ("App code", "6-digit code of your authenticator app"),
+                mail: ("E-mail code", "8-digit code sent to your e-mail address"),
+            },
+        }
+    }
+
+    fn otp(&self, kind: Kind) -> &'static str {
+        match kind {
+            Kind::Totp => self.app.0,
+            Kind::Mail => self.mail.0,
+        }
+    }
+
+    fn otp_description(&self, kind: Kind) -> &'static str {
+        match kind {
+            Kind::Totp => self.app.1,
+            Kind::Mail => self.mail.1,
+        }
+    }
+}

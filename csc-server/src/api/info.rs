@@ -1,0 +1,54 @@
+//! info (CSC v1 11.1, v2 11.1): public, says what this service does.
+
+use axum::{Extension, Json, extract::State};
+use serde_json::{Value, json};
+
+use super::{
+    algorithms,
+    dialect::{Call, Method, Version},
+    fault::Fault,
+    params::Params,
+};
+use crate::app::App;
+
+/// Handles the call.
+pub(super) async fn handle(
+    State(app): State<App>,
+    Extension(call): Extension<Call>,
+    params: Params,
+) -> Result<Json<Value>, Fault> {
+    params.optional_string("lang")?;
+    let info = &app.info;
+    let mut methods: Vec<_> = Method::served(call.version)
+        .into_iter()
+        .map(Method::path)
+        .collect();
+    methods.extend(["oauth2/token", "oauth2/revoke"]);
+    let mut answer = json!({
+        "specs": call.version.specs(),
+        "name": info.name,
+        "logo": info.logo.as_str(),
+        "region": info.region,
+        "lang": info.lang,
+        "description": info.description,
+        "authType": ["basic", "oauth2client"],
+        "oauth2": &*app.public_url,
+        "methods": methods,
+    });
+    if let (Version::V2, Some(answer)) = (call.version, answer.as_object_mut()) {
+        let (algos, params) = algorithms::all();
+        answer.insert("asynchronousOperationMode".into(), json!(false));
+        answer.insert("validationInfo".into(), json!(false));
+        answer.insert(
+            "signAlgorithms".into(),
+            json!({ "algos": algos, "algoParams": params }),
+        );
+        answer.insert(
+            "signature_formats".into(),
+            json!({ "formats": [], "envelope_properties": [] }),
+        );
+        answer.insert("conformance_levels".into(), json!([]));
+        answer.insert("supportedHashTypes".into(), json!(["dtbsr"]));
+    }
+    Ok(Json(answer))
+}

@@ -1,0 +1,43 @@
+//! Client authentication at the OAuth endpoints: secret in the Authorization header or in the form.
+
+use http::StatusCode;
+
+use super::form::{Form, Refusal};
+use crate::{api::basic::basic, app::App, ids::ClientId, oauth::client::Client};
+
+/// The client that sent this form.
+///
+/// # Errors
+/// The texts of CSC v1 8.3.3 and 8.3.4; whoever is not who he says gets 401 by header and 400 by form, as there.
+pub(super) async fn authenticate(app: &App, form: &Form) -> Result<Client, Refusal> {
+    const BAD_HEADER: Refusal = Refusal::Said(
+        StatusCode::UNAUTHORIZED,
+        "invalid_client",
+        "Invalid authorization header",
+    );
+    if let Some(header) = basic(&form.headers) {
+        let (id, secret) = header.map_err(|_| BAD_HEADER)?;
+        if form.get("client_id").is_some_and(|named| named != id) {
+            return Err(Refusal::request("Invalid parameter client_id"));
+        }
+        let client = app.clients.find(&ClientId::new(id)).await?;
+        return client
+            .filter(|client| client.has_secret(&secret))
+            .ok_or(BAD_HEADER);
+    }
+    let id = form
+        .get("client_id")
+        .ok_or(Refusal::request("Missing parameter client_id"))?;
+    let client = app.clients.find(&ClientId::new(id)).await?;
+    let client = client.ok_or(Refusal::request("Invalid parameter client_id"))?;
+    let secret = form.get("client_secret").ok_or(Refusal::Said(
+        StatusCode::UNAUTHORIZED,
+        "invalid_request",
+        "Client authorization required",
+    ))?;
+    if client.has_secret(secret) {
+        Ok(client)
+    } else {
+        Err(Refusal::request("Invalid parameter client_secret"))
+    }
+}

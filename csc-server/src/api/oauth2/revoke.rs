@@ -1,0 +1,41 @@
+//! oauth2/revoke (CSC v1 8.3.4): 204, and unlike RFC 7009 an unknown token is an error.
+
+use axum::extract::State;
+use http::StatusCode;
+
+use super::{
+    client::authenticate,
+    form::{Form, Refusal},
+};
+use crate::{
+    app::App,
+    oauth::{ServiceAccess, token},
+};
+
+/// Handles the call.
+pub(crate) async fn handle(State(app): State<App>, form: Form) -> Result<StatusCode, Refusal> {
+    let client = authenticate(&app, &form).await?;
+    let token = form
+        .get("token")
+        .ok_or(Refusal::request("Missing parameter token"))?;
+    if form
+        .get("token_type_hint")
+        .is_some_and(|hint| hint != "access_token" && hint != "refresh_token")
+    {
+        return Err(Refusal::request("Invalid parameter token_type_hint"));
+    }
+    app.tokens
+        .revoke(
+            token,
+            &ServiceAccess {
+                client: client.id,
+                holder: None,
+            },
+        )
+        .await
+        .map_err(|error| match error {
+            token::Error::Unknown => Refusal::request("Invalid string parameter token"),
+            error => error.into(),
+        })?;
+    Ok(StatusCode::NO_CONTENT)
+}

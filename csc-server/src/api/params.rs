@@ -1,0 +1,188 @@
+//! The JSON object of a call, taken apart one parameter at a time, so that each refusal can name its parameter.
+
+use std::fmt;
+
+use axum::extract::{FromRequest, Request};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::header;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::{
+    dialect::{Call, Method},
+    fault::Fault,
+};
+use crate::{app::App, credential::Hash};
+
+/// The longest `clientData` taken.
+const CLIENT_DATA: usize = 4096;
+/// CSC v1 11.6: `description` has at most 500 characters.
+const DESCRIPTION: usize = 500;
+
+/// The parameters of a call. `null` is absence; unknown members are ignored.
+pub(super) struct Params(Map<String, Value>);
+
+impl FromRequest<App> for Params {
+    type Rejection = Fault;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Fault> {
+        let content_type = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        let media_type = content_type
+            .and_then(|value| value.split(';').next())
+            .map(str::trim);
+        let is_json = media_type
+            .is_some_and(|media_type| media_type.eq_ignore_ascii_case("application/json"));
+        let is_info = request
+            .extensions()
+            .get::<Call>()
+            .is_some_and(|call| call.method == Method::Info);
+
+        let limited = Limited::new(request.into_body(), app.limits.body);
+        let body = limited.collect().await.map_err(|error| {
+            match error.downcast_ref::<LengthLimitError>() {
+                Some(_) => Fault::TooLarge,
+                None => Fault::Malformed,
+            }
+        })?;
+        let body = body.to_bytes();
+        if body.is_empty() && is_info {
+            return Ok(Self(Map::new()));
+        }
+        if !is_json {
+            return Err(Fault::Malformed);
+        }
+        serde_json::from_slice(&body).map_err(|_| Fault::Malformed)
+    }
+}
+
+/// As a map, refusing a member given twice: no two readers of a request may disagree.
+impl<'de> Deserialize<'de> for Params {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Params;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Params, A::Error> {
+                let mut map = Map::new();
+                while let Some((name, value)) = members.next_entry::<String, Value>()? {
+                    if map.insert(name, value).is_some() {
+                        return Err(serde::de::Error::custom("a member is given twice"));
+                    }
+                }
+                Ok(Params(map))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+impl Params {
+    fn member(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    /// Whether the member is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.member(name).is_some()
+    }
+
+    /// A required string.
+    pub(super) fn string(&self, name: &'static str) -> Result<&str, Fault> {
+        self.member(name)
+            .and_then(Value::as_str)
+            .ok_or(Fault::MissingString(name))
+    }
+
+    /// An optional string.
+    pub(super) fn optional_string(&self, name: &'static str) -> Result<Option<&str>, Fault> {
+        self.member(name)
+            .map(|value| value.as_str().ok_or(Fault::Invalid(name)))
+            .transpose()
+    }
+
+    /// An optional flag, false when absent.
+    pub(super) fn flag(&self, name: &'static str) -> Result<bool, Fault> {
+        self.member(name).map_or(Ok(false), |value| {
+            value.as_bool().ok_or(Fault::Invalid(name))
+        })
+    }
+
+    /// A required integer.
+    pub(super) fn integer(&self, name: &'static str) -> Result<i64, Fault> {
+        self.member(name)
+            .and_then(Value::as_i64)
+            .ok_or(Fault::MissingInteger(name))
+    }
+
+    /// An integer whose absence, type or range is never an error.
+    pub(super) fn hint(&self, name: &str) -> Option<i64> {
+        self.member(name).and_then(Value::as_i64)
+    }
+
+    /// A required array of objects.
+    pub(super) fn objects(&self, name: &'static str) -> Result<Vec<&Map<String, Value>>, Fault> {
+        let array = self
+            .member(name)
+            .and_then(Value::as_array)
+            .ok_or(Fault::MissingArray(name))?;
+        array
+            .iter()
+            .map(|value| value.as_object().ok_or(Fault::MissingArray(name)))
+            .collect()
+    }
+
+    /// A required array of hashes: standard base64 with padding, each as long as an allowed digest. `called` is its name in the
+    /// error text, which in v2 signHash is not the member's.
+    pub(super) fn hashes(
+        &self,
+        name: &'static str,
+        called: &'static str,
+        limit: usize,
+    ) -> Result<Vec<Hash>, Fault> {
+        let array = self
+            .member(name)
+            .and_then(Value::as_array)
+            .ok_or(Fault::MissingArray(called))?;
+        if array.is_empty() {
+            return Err(Fault::Text("Empty hash array"));
+        }
+        if array.len() > limit {
+            return Err(Fault::Invalid(name));
+        }
+        array
+            .iter()
+            .map(|value| {
+                let text = value.as_str().ok_or(Fault::MissingArray(called))?;
+                let octets = BASE64_STANDARD
+                    .decode(text)
+                    .map_err(|_| Fault::Text("Invalid Base64 hash string parameter"))?;
+                Hash::new(octets).ok_or(Fault::Text("Invalid digest value length"))
+            })
+            .collect()
+    }
+
+    /// Checks `clientData` (free text of the client, not kept) and `description`.
+    pub(super) fn check_free_text(&self) -> Result<(), Fault> {
+        if self
+            .optional_string("clientData")?
+            .is_some_and(|text| text.len() > CLIENT_DATA)
+        {
+            return Err(Fault::Invalid("clientData"));
+        }
+        if self
+            .optional_string("description")?
+            .is_some_and(|text| text.chars().count() > DESCRIPTION)
+        {
+            return Err(Fault::Invalid("description"));
+        }
+        Ok(())
+    }
+}

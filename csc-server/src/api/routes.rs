@@ -1,0 +1,112 @@
+//! Every URL on one screen.
+
+use std::time::Instant;
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request},
+    middleware::{self, Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, any, post},
+};
+use http::{HeaderName, HeaderValue, header};
+
+use super::{
+    auth, credentials,
+    dialect::{Method, Version},
+    fault::{Fault, render},
+    info, oauth2, signatures,
+};
+use crate::{app::App, ids::random_id};
+
+/// Identifier of a request.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(pub String);
+
+/// The service over HTTPS.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .nest("/csc/v1", csc(Version::V1))
+        .nest("/csc/v2", csc(Version::V2))
+        .route("/oauth2/token", post(oauth2::token::handle))
+        .route("/oauth2/revoke", post(oauth2::revoke::handle))
+        .fallback(not_found)
+        .layer(middleware::from_fn(observe))
+        .with_state(app)
+}
+
+fn csc(version: Version) -> Router<App> {
+    let unserved = Method::unserved(version)
+        .iter()
+        .fold(Router::new(), |router, path| {
+            router.route(&format!("/{path}"), any(not_implemented))
+        });
+    Method::served(version)
+        .into_iter()
+        .fold(unserved, |router, method| {
+            let handler: MethodRouter<App> = match method {
+                Method::Info => post(info::handle),
+                Method::AuthLogin => post(auth::login::handle),
+                Method::AuthRevoke => post(auth::revoke::handle),
+                Method::CredentialsList => post(credentials::list::handle),
+                Method::CredentialsInfo => post(credentials::info::handle),
+                Method::CredentialsAuthorize => post(credentials::authorize::handle),
+                Method::CredentialsExtendTransaction => {
+                    post(credentials::extend_transaction::handle)
+                }
+                Method::CredentialsSendOtp => post(credentials::send_otp::handle),
+                Method::CredentialsGetChallenge => post(credentials::get_challenge::handle),
+                Method::SignaturesSignHash => post(signatures::sign_hash::handle),
+            };
+            let handler = handler
+                .fallback(not_allowed)
+                .layer(from_fn_with_state((version, method), render));
+            router.route(&format!("/{}", method.path()), handler)
+        })
+}
+
+async fn not_implemented() -> Response {
+    Fault::NotImplemented.render(Method::Info, Version::V2)
+}
+
+async fn not_found() -> Response {
+    Fault::NotFound.render(Method::Info, Version::V2)
+}
+
+async fn not_allowed() -> Fault {
+    Fault::MethodNotAllowed
+}
+
+/// Gives each request an identifier, one log line and its metrics. Neither query nor body nor headers are logged.
+async fn observe(mut request: Request, next: Next) -> Response {
+    let id = random_id();
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let method = request.method().clone();
+    // The route, not the path: what a client types must not become a label or a log entry.
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unknown", |path| path.as_str())
+        .to_owned();
+    let began = Instant::now();
+    let mut response = next.run(request).await.into_response();
+    let (took, status) = (began.elapsed(), response.status());
+    tracing::info!(request = id, %method, route, status = status.as_u16(), micros = took.as_micros(), "request");
+    let labels = [("route", route), ("status", status.as_u16().to_string())];
+    metrics::counter!("csc_requests_total", &labels).increment(1);
+    metrics::histogram!("csc_request_seconds", &labels).record(took.as_secs_f64());
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        headers.insert(HeaderName::from_static("x-request-id"), value);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::STRICT_TRANSPORT_SECURITY,
+        HeaderValue::from_static("max-age=31536000"),
+    );
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}

@@ -1,0 +1,3 @@
+//! signatures/…: using what was authorised.
+
+pub(super) mod sign_hash;

@@ -1,0 +1,144 @@
+//! Everything a request may use, built once. There is no bare HSM in it: [`Signer`] signs by permit only, [`Keys`] authorises and
+//! cannot sign.
+
+use std::{sync::Arc, time::Duration};
+
+use hsm_adapter::{Cost, Issuer, Stretcher, Vault};
+
+use crate::{
+    clock::Clock,
+    config::{self, Config},
+    credential::{self, Keys},
+    factor::{self, Factors},
+    holder::Accounts,
+    oauth::{client::Clients, token::Tokens},
+    signing::Signer,
+    store::Store,
+};
+
+/// Bounds of a request, checked before any work is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Octets of a body.
+    pub body: usize,
+    /// Hashes of a call.
+    pub hashes: usize,
+    /// How long a request may take.
+    pub time: Duration,
+}
+
+/// The service.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "each field is its type")]
+pub struct App {
+    pub store: Store,
+    pub clock: Clock,
+    pub accounts: Accounts,
+    pub clients: Clients,
+    pub tokens: Tokens,
+    pub factors: Factors,
+    pub keys: Keys,
+    pub signer: Signer,
+    pub limits: Limits,
+    /// What `info` says.
+    pub info: Arc<config::Info>,
+    /// Where clients reach the service, without a slash at the end.
+    pub public_url: Arc<str>,
+    /// The CA certificate, DER: the rest of every chain.
+    pub ca_certificate: Arc<[u8]>,
+}
+
+/// What the readiness of the service depends on.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "each field is its type")]
+pub struct Dependencies {
+    pub store: Store,
+    pub vault: Vault,
+    pub issuer: Issuer,
+}
+
+impl App {
+    /// Puts the parts together as the configuration says.
+    pub fn new(
+        config: &Config,
+        clock: Clock,
+        store: Store,
+        vault: Vault,
+        stretcher: Stretcher,
+        ca_certificate: Vec<u8>,
+    ) -> Self {
+        let factors = Factors::new(
+            store.clone(),
+            clock.clone(),
+            vault.clone(),
+            factor_policy(config),
+        );
+        let policy = credential::Policy {
+            max_pin_failures: config.pin.max_failures,
+            sad_lifetime: config.lifetime.sad,
+            authorization_lifetime: config.lifetime.authorization,
+        };
+        Self {
+            accounts: Accounts::new(store.clone(), clock.clone(), vault.clone(), stretcher),
+            clients: Clients::new(store.clone(), clock.clone()),
+            tokens: Tokens::new(
+                store.clone(),
+                clock.clone(),
+                config.lifetime.access_token,
+                config.lifetime.refresh_token,
+            ),
+            keys: Keys::new(
+                store.clone(),
+                clock.clone(),
+                vault.clone(),
+                factors.clone(),
+                policy,
+            ),
+            signer: Signer::new(store.clone(), clock.clone(), vault),
+            factors,
+            limits: Limits {
+                body: config.server.max_body_bytes,
+                hashes: config.credential.max_hashes as usize,
+                time: config.server.request_timeout,
+            },
+            info: Arc::new(config.info.clone()),
+            public_url: config
+                .server
+                .public_url
+                .as_str()
+                .trim_end_matches('/')
+                .into(),
+            ca_certificate: ca_certificate.into(),
+            store,
+            clock,
+        }
+    }
+}
+
+/// The policy of `[otp]` and `[lifetime]`.
+pub fn factor_policy(config: &Config) -> factor::Policy {
+    factor::Policy {
+        max_failures: config.otp.max_failures,
+        lifetime: config.lifetime.otp,
+        resend_after: config.otp.resend_after,
+        max_per_hour: config.otp.max_per_hour,
+    }
+}
+
+/// The stretcher of `[pin]`: one for the process, so that its bound holds for PINs and passwords together.
+pub fn stretcher(config: &Config) -> Stretcher {
+    let config::Argon2 {
+        memory,
+        passes,
+        lanes,
+    } = config.pin.argon2;
+    Stretcher::new(
+        Cost {
+            memory,
+            passes,
+            lanes,
+        },
+        config.pin.parallel,
+        config.pin.queue,
+    )
+}

@@ -1,0 +1,51 @@
+//! Time as a parameter: nothing else reads the clock.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+/// Milliseconds since 1970 UTC.
+pub type Millis = i64;
+
+/// Where the time comes from.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// The clock of the machine.
+    #[default]
+    System,
+    /// A clock that a test moves by hand.
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The time now.
+    pub fn now(&self) -> Millis {
+        match self {
+            Self::System => system_now(),
+            Self::Manual(time) => time.load(Ordering::SeqCst),
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the clock"
+)]
+fn system_now() -> Millis {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| {
+            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        })
+}
+
+/// `YYYYMMDDHHMMSSZ`, the form of times in the CSC API (GeneralizedTime, UTC, no fraction).
+pub fn generalized(time: Millis) -> String {
+    const FORM: &[time::format_description::BorrowedFormatItem<'_>] =
+        time::macros::format_description!("[year][month][day][hour][minute][second]Z");
+    time::OffsetDateTime::from_unix_timestamp(time.div_euclid(1000))
+        .ok()
+        .and_then(|moment| moment.format(FORM).ok())
+        .unwrap_or_default()
+}

@@ -1,0 +1,156 @@
+//! What commands open: configuration, database, slots.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::{Context as _, Result, bail};
+use hsm_adapter::{
+    Issuer, Pool, PoolLimits, Stretcher, Vault,
+    pkcs11::{Pkcs11Token, Profile, TokenSelector},
+};
+
+use crate::{
+    app::{factor_policy, stretcher},
+    audit::Chain,
+    ca::{self, Ca},
+    clock::Clock,
+    config::{Config, Role, Slot, StoreUrl, secret},
+    factor::Factors,
+    holder::{Accounts, Holder},
+    oauth::client::Clients,
+    params,
+    store::{Location, Store},
+};
+
+/// Label of the key that signs audit checkpoints.
+pub(super) const AUDIT_LABEL: &str = "audit/v1";
+
+/// Configuration and database, which every command needs.
+pub(super) struct Context {
+    pub config: Config,
+    pub clock: Clock,
+    pub store: Store,
+}
+
+impl Context {
+    /// Reads the configuration and opens the database.
+    pub(super) async fn open(path: &Path) -> Result<Self> {
+        let config = Config::load(path)?;
+        config.check_files()?;
+        let location = location(&config)?;
+        let store = Store::open(&location, config.store.readers, Box::new(Chain::start())).await?;
+        Ok(Self {
+            config,
+            clock: Clock::System,
+            store,
+        })
+    }
+
+    /// The holder slot.
+    pub(super) fn vault(&self, stretcher: Stretcher) -> Result<Vault> {
+        let slot = self.slot(Role::Holder)?;
+        Ok(Vault::new(pool(slot)?, stretcher, slot.open_keys))
+    }
+
+    /// The issuer slot.
+    pub(super) fn issuer(&self) -> Result<Issuer> {
+        Ok(Issuer::new(pool(self.slot(Role::Issuer)?)?))
+    }
+
+    /// The embedded CA.
+    pub(super) async fn ca(&self) -> Result<Ca> {
+        Ok(Ca::open(self.issuer()?, ca::LABEL, self.ca_certificate().await?).await?)
+    }
+
+    /// The certificate of the CA, DER.
+    pub(super) async fn ca_certificate(&self) -> Result<Vec<u8>> {
+        const SQL: &str = "SELECT certificate FROM issuer WHERE label = $1";
+        let row = self.store.find(SQL, params![ca::LABEL]).await?;
+        Ok(row
+            .context("there is no CA yet; run `csc-server slot init`")?
+            .get(0)?)
+    }
+
+    /// The accounts of holders, with this vault.
+    pub(super) fn accounts(&self, vault: &Vault, stretcher: &Stretcher) -> Accounts {
+        Accounts::new(
+            self.store.clone(),
+            self.clock.clone(),
+            vault.clone(),
+            stretcher.clone(),
+        )
+    }
+
+    /// The factors of holders, with this vault.
+    pub(super) fn factors(&self, vault: &Vault) -> Factors {
+        Factors::new(
+            self.store.clone(),
+            self.clock.clone(),
+            vault.clone(),
+            factor_policy(&self.config),
+        )
+    }
+
+    /// The registered clients.
+    pub(super) fn clients(&self) -> Clients {
+        Clients::new(self.store.clone(), self.clock.clone())
+    }
+
+    /// The stretcher of the configuration.
+    pub(super) fn stretcher(&self) -> Stretcher {
+        stretcher(&self.config)
+    }
+
+    /// The holder with this user name.
+    pub(super) async fn holder(&self, accounts: &Accounts, user_name: &str) -> Result<Holder> {
+        let holder = accounts.by_user_name(user_name).await?;
+        holder.with_context(|| {
+            format!("there is no holder '{user_name}'; run `csc-server holder add`")
+        })
+    }
+
+    fn slot(&self, role: Role) -> Result<&Slot> {
+        let mut slots = self.config.slots(role);
+        let slot = slots
+            .next()
+            .context("the configuration has no slot of this role")?;
+        if let Some(other) = slots.next() {
+            bail!(
+                "slot '{}': one slot of each role is served; remove the second",
+                other.name()
+            );
+        }
+        Ok(slot)
+    }
+}
+
+fn pool(slot: &Slot) -> Result<Pool> {
+    let selector = match (&slot.token, &slot.serial) {
+        (Some(label), _) => TokenSelector::Label(label.clone()),
+        (None, Some(serial)) => TokenSelector::Serial(serial.clone()),
+        (None, None) => bail!("slot '{}' names neither token nor serial", slot.name()),
+    };
+    let profile: Profile = slot.profile.parse().map_err(anyhow::Error::msg)?;
+    let pin = secret::read(&slot.pin_file)?;
+    let token = Pkcs11Token::new(slot.name(), &slot.module, selector, pin, profile);
+    let limits = PoolLimits {
+        sessions: slot.sessions,
+        queue: slot.queue,
+        deadline: slot.deadline,
+    };
+    Pool::start(Arc::new(token), limits)
+        .with_context(|| format!("slot '{}' cannot be used", slot.name()))
+}
+
+fn location(config: &Config) -> Result<Location> {
+    match &config.store.url {
+        StoreUrl::Sqlite(path) => Ok(Location::Sqlite(path.clone())),
+        StoreUrl::Postgres(url) => {
+            let mut options: sqlx::postgres::PgConnectOptions =
+                url.as_str().parse().context("store.url")?;
+            if let Some(path) = &config.store.password_file {
+                options = options.password(&secret::read(path)?);
+            }
+            Ok(Location::Postgres(Box::new(options)))
+        }
+    }
+}

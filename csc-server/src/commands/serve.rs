@@ -1,0 +1,134 @@
+//! `csc-server serve`
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use super::context::Context;
+use crate::{
+    admin, api,
+    app::{App, Dependencies},
+    audit::{self, Event},
+    jobs,
+    listener::{Limits, Listener, TlsFiles},
+    notify::Mailer,
+};
+
+/// Runs the service until SIGTERM or SIGINT, then lets requests in flight finish.
+pub(super) async fn run(path: &Path) -> Result<()> {
+    log();
+    let context = Context::open(path).await?;
+    let metrics = PrometheusBuilder::new()
+        .install_recorder()
+        .context("metrics")?;
+    let stretcher = context.stretcher();
+    let vault = context.vault(stretcher.clone())?;
+    vault
+        .check()
+        .await
+        .context("the holder slot does not do what is needed")?;
+    let issuer = context.issuer()?;
+    context.clients().ensure_direct().await?;
+    let ca_certificate = context.ca_certificate().await?;
+    let Context {
+        config,
+        clock,
+        store,
+    } = context;
+
+    let tls = TlsFiles {
+        certificate: config.server.certificate.clone(),
+        private_key: config.server.private_key.clone(),
+    };
+    let public = Listener::bind(config.server.listen, Some(tls)).await?;
+    let private = Listener::bind(config.admin.listen, None).await?;
+    let mailer = Mailer::from_config(&config.mail, clock.clone())?;
+    let app = App::new(
+        &config,
+        clock.clone(),
+        store.clone(),
+        vault.clone(),
+        stretcher,
+        ca_certificate,
+    );
+    record(
+        &app,
+        &Event::Start {
+            version: env!("CARGO_PKG_VERSION"),
+        },
+    )
+    .await?;
+
+    let (stop, stopped) = watch::channel(false);
+    let runner = jobs::Runner {
+        store: store.clone(),
+        clock,
+        vault: vault.clone(),
+        mailer,
+    };
+    let runner = tokio::spawn(runner.run(stopped.clone()));
+    for (name, listener) in [("api", &public), ("admin", &private)] {
+        tracing::info!(listener = name, address = %listener.local_addr(), "listening");
+    }
+    let limits = Limits::new(config.server.max_connections);
+    let api = public.serve(
+        api::router(app.clone()),
+        limits.clone(),
+        ended(stopped.clone()),
+    );
+    let parts = Dependencies {
+        store,
+        vault,
+        issuer,
+    };
+    let admin = private.serve(admin::router(parts, metrics), limits, ended(stopped));
+    tokio::spawn(async move {
+        told_to_stop().await;
+        tracing::info!("stopping: requests in flight are finished");
+        let _ = stop.send(true);
+    });
+    tokio::join!(api, admin);
+    runner.await.context("the runner of jobs failed")?;
+    record(&app, &Event::Stop).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn record(app: &App, event: &Event) -> Result<()> {
+    let (now, event) = (app.clock.now(), event.clone());
+    app.store
+        .write(async move |tx| Ok(audit::record(tx, now, "", &event)))
+        .await?;
+    Ok(())
+}
+
+async fn ended(mut stopped: watch::Receiver<bool>) {
+    // The sender gone means the same.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn told_to_stop() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+}
+
+/// One JSON object a line on standard output; `RUST_LOG` chooses what.
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(false)
+        .with_env_filter(filter)
+        .init();
+}

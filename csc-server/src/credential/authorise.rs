@@ -1,0 +1,251 @@
+//! The explicit mode: PIN and OTP come with the call (CSC v1 11.6, v2 11.6).
+
+use hsm_adapter::{Content, Factor as Proven, Pin, Secret};
+
+use super::{Credential, Error, Keys, Order, sad};
+use crate::{
+    audit::{self, Event},
+    clock::Millis,
+    factor::{Claim, Otp, Taken},
+    ids::ActivationId,
+    oauth::ServiceAccess,
+    params,
+    store::StoreError,
+};
+
+/// What the holder proves himself with.
+#[derive(Debug)]
+pub struct Approval {
+    /// What he knows.
+    pub pin: Pin,
+    /// What he has.
+    pub otp: Otp,
+}
+
+/// A SAD that was just issued: the only time its value exists on this side.
+pub struct Issued {
+    /// `id.secret`.
+    pub sad: String,
+    /// Seconds until it ends.
+    pub expires_in: i64,
+}
+
+impl Keys {
+    /// Takes both factors for exactly this order and issues a SAD.
+    ///
+    /// The OTP goes first: without it nobody can try PINs. Taking it counts the PIN try too, in one transaction and before the PIN is
+    /// looked at, so that a crash or parallel guesses cannot save a try; the right PIN sets the count back. A wrong PIN has
+    /// spent the OTP.
+    ///
+    /// # Errors
+    /// [`Error::Disabled`], [`Error::CertificateExpired`], [`Error::OtpLocked`], [`Error::PinLocked`], [`Error::WrongOtp`],
+    /// [`Error::WrongPin`], [`Error::Damaged`], or a failure of database or HSM (which counts no try).
+    pub async fn authorise(
+        &self,
+        access: &ServiceAccess,
+        credential: &Credential,
+        order: &Order,
+        approval: Approval,
+    ) -> Result<Issued, Error> {
+        let now = self.clock.now();
+        credential.usable(now)?;
+        let factor = self
+            .factors
+            .find(&credential.factor)
+            .await?
+            .ok_or(Error::Damaged)?;
+        let claim = self
+            .factors
+            .judge(&factor, credential, &approval.otp)
+            .await?;
+        self.take_factors(access, credential, order, claim, now)
+            .await?;
+
+        let id = ActivationId::random();
+        let secret = Secret::random()?;
+        let proven = |kind: &str, id: &str| Proven {
+            kind: kind.into(),
+            id: id.into(),
+            time: now,
+        };
+        let content = Content {
+            version: 1,
+            id: id.to_string(),
+            kind: "sad".into(),
+            holder: credential.holder.to_string(),
+            credential: credential.id.to_string(),
+            generation: credential.key.generation,
+            certificate: credential.certificate_hash(),
+            client: access.client.to_string(),
+            digest: order.digest(),
+            hashes: order.hashes().iter().map(super::Hash::hex).collect(),
+            count: order.count(),
+            factors: vec![
+                proven(factor.kind.name(), factor.id.as_str()),
+                proven("pin", credential.id.as_str()),
+            ],
+            issued: now,
+            expires: now + sad::millis(self.policy.sad_lifetime),
+        };
+        let octets =
+            serde_json::to_vec(&content).map_err(|_| StoreError::Corrupt("an activation"))?;
+        match self
+            .vault
+            .authorise(&credential.key, &approval.pin, &octets, &secret)
+            .await
+        {
+            Ok(wrapped) => {
+                self.issue(&id, &content, octets, wrapped, &secret, credential, access)
+                    .await?;
+                Ok(Issued {
+                    sad: sad::wire(&id, &secret),
+                    expires_in: (content.expires - now) / 1000,
+                })
+            }
+            Err(error) => Err(self
+                .not_authorised(access, credential, error.into(), now)
+                .await?),
+        }
+    }
+
+    /// Takes the OTP and reserves a PIN try.
+    async fn take_factors(
+        &self,
+        access: &ServiceAccess,
+        credential: &Credential,
+        order: &Order,
+        claim: Claim,
+        now: Millis,
+    ) -> Result<(), Error> {
+        let (credential, client, bound_to) = (
+            credential.clone(),
+            access.client.clone(),
+            order.fingerprint(),
+        );
+        let limit = i64::from(self.policy.max_pin_failures);
+        let refused = self
+            .store
+            .write(async move |tx| {
+                // A locked PIN is said before the OTP is spent on it.
+                let locked = "SELECT pin_failures FROM credential WHERE id = $1 AND pin_failures >= $2";
+                if tx.find(locked, params![&credential.id, limit]).await?.is_some() {
+                    return Ok(Some(Error::PinLocked));
+                }
+                match claim.consume(tx, &credential, &client, &bound_to, now).await? {
+                    Taken::Right => {}
+                    Taken::Wrong => return Ok(Some(Error::WrongOtp)),
+                    Taken::Locked => return Ok(Some(Error::OtpLocked)),
+                }
+                let reserved = tx
+                    .execute(
+                        "UPDATE credential SET pin_failures = pin_failures + 1 WHERE id = $1 AND pin_failures < $2",
+                        params![&credential.id, limit],
+                    )
+                    .await?;
+                Ok((reserved == 0).then_some(Error::PinLocked))
+            })
+            .await?;
+        refused.map_or(Ok(()), Err)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the row of an activation")]
+    async fn issue(
+        &self,
+        id: &ActivationId,
+        content: &Content,
+        octets: Vec<u8>,
+        wrapped: Vec<u8>,
+        secret: &Secret,
+        credential: &Credential,
+        access: &ServiceAccess,
+    ) -> Result<(), StoreError> {
+        let (id, content, credential, client) = (
+            id.clone(),
+            content.clone(),
+            credential.clone(),
+            access.client.clone(),
+        );
+        let secret_hash = sad::secret_hash(secret);
+        let ends = content.issued + sad::millis(self.policy.authorization_lifetime);
+        self.store
+            .write(async move |tx| {
+                tx.execute("UPDATE credential SET pin_failures = 0 WHERE id = $1", params![&credential.id]).await?;
+                tx.execute(
+                    "INSERT INTO activation (id, kind, credential, client, secret_hash, content, wrapped, state, remaining,
+                         expires, ends, created)
+                     VALUES ($1, 'sad', $2, $3, $4, $5, $6, 'active', $7, $8, $9, $10)",
+                    params![
+                        &id,
+                        &credential.id,
+                        &client,
+                        secret_hash,
+                        octets.clone(),
+                        wrapped.clone(),
+                        content.count,
+                        content.expires,
+                        ends,
+                        content.issued
+                    ],
+                )
+                .await?;
+                let pin_ok = Event::PinOk { credential: credential.id.to_string(), client: client.to_string() };
+                audit::record(tx, content.issued, &credential.pseudonym, &pin_ok);
+                let issued = Event::SadIssued {
+                    activation: id.to_string(),
+                    credential: credential.id.to_string(),
+                    client: client.to_string(),
+                    count: content.count,
+                    hashes: content.hashes.clone(),
+                    expires: content.expires,
+                };
+                audit::record(tx, content.issued, &credential.pseudonym, &issued);
+                Ok(())
+            })
+            .await
+    }
+
+    /// Records why there is no SAD; a failure that is not the holder's gives the PIN try back.
+    async fn not_authorised(
+        &self,
+        access: &ServiceAccess,
+        credential: &Credential,
+        error: Error,
+        now: Millis,
+    ) -> Result<Error, StoreError> {
+        let wrong_pin = matches!(error, Error::WrongPin);
+        let damaged = matches!(error, Error::Damaged);
+        if damaged {
+            tracing::error!(credential = %credential.id, "a sealed key fails its integrity check");
+        }
+        let (credential, client) = (credential.clone(), access.client.to_string());
+        let limit = i64::from(self.policy.max_pin_failures);
+        self.store
+            .write(async move |tx| {
+                let id = credential.id.to_string();
+                if wrong_pin {
+                    const SQL: &str = "SELECT pin_failures FROM credential WHERE id = $1";
+                    let failures = match tx.find(SQL, params![&credential.id]).await? {
+                        Some(mut row) => row.get::<i64>(0)?,
+                        None => 0,
+                    };
+                    let fail = Event::PinFail { credential: id.clone(), client: client.clone(), failures };
+                    audit::record(tx, now, &credential.pseudonym, &fail);
+                    if failures >= limit {
+                        audit::record(tx, now, &credential.pseudonym, &Event::PinLocked { credential: id });
+                    }
+                    return Ok(());
+                }
+                tx.execute(
+                    "UPDATE credential SET pin_failures = pin_failures - 1 WHERE id = $1 AND pin_failures > 0",
+                    params![&credential.id],
+                )
+                .await?;
+                if damaged {
+                    audit::record(tx, now, &credential.pseudonym, &Event::KeyIntegrityFail { credential: id });
+                }
+                Ok(())
+            })
+            .await?;
+        Ok(error)
+    }
+}

@@ -1,0 +1,47 @@
+//! What was signed with a credential: the holder's history.
+
+use crate::{
+    clock::Millis,
+    ids::CredentialId,
+    params,
+    store::{Store, StoreError},
+};
+
+/// One signature.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Under which activation.
+    pub activation: String,
+    /// Which of its hashes, from 0.
+    pub position: u32,
+    /// Through which client.
+    pub client: String,
+    /// What was signed.
+    pub hash: Vec<u8>,
+    /// `signed`; `unknown` when the HSM did not say; `started` when the service stopped in between.
+    pub outcome: String,
+    /// When.
+    pub started: Millis,
+}
+
+/// The signatures of a credential, oldest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of(store: &Store, credential: &CredentialId) -> Result<Vec<Entry>, StoreError> {
+    const SQL: &str = "SELECT activation, position, client, hash, outcome, started FROM signing
+                       WHERE credential = $1 ORDER BY started, activation, position";
+    let rows = store.query(SQL, params![credential]).await?;
+    rows.into_iter()
+        .map(|mut row| {
+            Ok(Entry {
+                activation: row.get(0)?,
+                position: row.get(1)?,
+                client: row.get(2)?,
+                hash: row.get(3)?,
+                outcome: row.get(4)?,
+                started: row.get(5)?,
+            })
+        })
+        .collect()
+}

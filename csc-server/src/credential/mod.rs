@@ -1,0 +1,133 @@
+//! Credential authorization: what a holder may sign with, and how an approval becomes a permit to sign, once.
+//!
+//! [`Credential::owned_by`] finds it, [`Order`] says what is to be approved, [`Keys::authorise`] takes both factors and
+//! gives a SAD, [`sad::redeem`] counts the SAD down and gives a [`Permit`], and only [`crate::signing::Signer`] takes one.
+
+mod authorise;
+pub mod history;
+mod order;
+mod owned;
+pub mod sad;
+
+use std::time::Duration;
+
+use hsm_adapter::{HsmError, Vault, VaultError};
+
+pub use authorise::{Approval, Issued};
+pub use order::{Hash, Order, SignOrder};
+pub use owned::{Credential, Status, record};
+pub use sad::Permit;
+
+use crate::{clock::Clock, factor::Factors, store::Store, store::StoreError};
+
+/// Why a credential was not authorised or not used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such credential, or not this caller's: one answer for both.
+    #[error("unknown credential")]
+    Unknown,
+    /// Suspended, revoked, expired, or its holder is blocked.
+    #[error("the credential cannot be used")]
+    Disabled,
+    /// The certificate is past its end.
+    #[error("the certificate has expired")]
+    CertificateExpired {
+        /// Organisation and common name of the subject.
+        organization: String,
+        /// Common name of the subject.
+        common_name: String,
+    },
+    /// Too many wrong PINs.
+    #[error("the PIN is locked")]
+    PinLocked,
+    /// Too many wrong codes.
+    #[error("the OTP is locked")]
+    OtpLocked,
+    /// Not the holder's PIN.
+    #[error("wrong PIN")]
+    WrongPin,
+    /// Not the code, or no longer.
+    #[error("wrong OTP")]
+    WrongOtp,
+    /// More signatures than one authorisation of this credential may have.
+    #[error("too many signatures")]
+    TooMany,
+    /// Under SCAL2 each signature has its hash: their numbers must agree.
+    #[error("the number of signatures is not the number of hashes")]
+    CountMismatch,
+    /// Unknown, spent, of another client or credential, or not its secret: one answer for all.
+    #[error("the SAD is not valid")]
+    InvalidSad,
+    /// It was good, until its time was up.
+    #[error("the SAD has expired")]
+    SadExpired,
+    /// The holder did not approve this hash, or it was signed already.
+    #[error("a hash is not authorised by the SAD")]
+    NotAuthorised,
+    /// The stored record or blob is not what the service wrote. Alarmed.
+    #[error("the credential fails its integrity check")]
+    Damaged,
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The HSM.
+    #[error(transparent)]
+    Hsm(#[from] HsmError),
+}
+
+impl From<crate::factor::Error> for Error {
+    fn from(error: crate::factor::Error) -> Self {
+        match error {
+            crate::factor::Error::Store(error) => Self::Store(error),
+            crate::factor::Error::Hsm(error) => Self::Hsm(error),
+            crate::factor::Error::Locked => Self::OtpLocked,
+            crate::factor::Error::TooSoon { .. } | crate::factor::Error::Offline => Self::WrongOtp,
+        }
+    }
+}
+
+impl From<VaultError> for Error {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::WrongPin => Self::WrongPin,
+            VaultError::NotBound => Self::NotAuthorised,
+            VaultError::Expired => Self::SadExpired,
+            VaultError::Damaged => Self::Damaged,
+            VaultError::Hsm(error) => Self::Hsm(error),
+        }
+    }
+}
+
+/// Bounds of authorising.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Wrong PINs in a row that lock a credential.
+    pub max_pin_failures: u32,
+    /// How long a SAD lives.
+    pub sad_lifetime: Duration,
+    /// How long a SAD may be extended, from its first issue.
+    pub authorization_lifetime: Duration,
+}
+
+/// Authorises the use of keys; cannot sign.
+#[derive(Clone)]
+pub struct Keys {
+    store: Store,
+    clock: Clock,
+    vault: Vault,
+    factors: Factors,
+    policy: Policy,
+}
+
+impl Keys {
+    /// The keys of this vault.
+    pub fn new(store: Store, clock: Clock, vault: Vault, factors: Factors, policy: Policy) -> Self {
+        Self {
+            store,
+            clock,
+            vault,
+            factors,
+            policy,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What is to be approved, and what is to be signed: the same for every dialect of the wire.
+
+use hsm_adapter::{Digest, DigestAlgorithm, Scheme};
+use sha2::{Digest as _, Sha256};
+
+use super::{Credential, Error};
+
+/// A digest whose algorithm may not be known yet: CSC v1 names it only when signing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hash(Vec<u8>);
+
+impl Hash {
+    /// `None` when no allowed digest has this length.
+    pub fn new(octets: Vec<u8>) -> Option<Self> {
+        DigestAlgorithm::ALL
+            .iter()
+            .any(|algorithm| algorithm.len() == octets.len())
+            .then_some(Self(octets))
+    }
+
+    /// Whether it has the length of this algorithm.
+    pub fn fits(&self, algorithm: DigestAlgorithm) -> bool {
+        self.0.len() == algorithm.len()
+    }
+
+    /// As a digest of this algorithm; `None` when the length does not fit.
+    pub fn digest(self, algorithm: DigestAlgorithm) -> Option<Digest> {
+        Digest::new(algorithm, self.0)
+    }
+
+    /// Lower-case hexadecimal, as contents and history carry it.
+    pub fn hex(&self) -> String {
+        hex::encode(&self.0)
+    }
+}
+
+/// What a holder is asked to approve: so many signatures with this credential, over exactly these hashes.
+#[derive(Clone, Debug)]
+pub struct Order {
+    hashes: Vec<Hash>,
+    digest: Option<DigestAlgorithm>,
+}
+
+impl Order {
+    /// An order of `count` signatures.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`] beyond the credential's `multisign`; [`Error::CountMismatch`] when there are more or fewer hashes than
+    /// signatures: under SCAL2 nothing may be signed that was not seen when approving.
+    pub fn new(
+        credential: &Credential,
+        count: u32,
+        hashes: Vec<Hash>,
+        digest: Option<DigestAlgorithm>,
+    ) -> Result<Self, Error> {
+        if count > credential.multisign {
+            return Err(Error::TooMany);
+        }
+        if usize::try_from(count) != Ok(hashes.len()) {
+            return Err(Error::CountMismatch);
+        }
+        Ok(Self { hashes, digest })
+    }
+
+    /// The hashes in the order given.
+    pub fn hashes(&self) -> &[Hash] {
+        &self.hashes
+    }
+
+    /// Their algorithm, when the client named it.
+    pub fn digest(&self) -> Option<DigestAlgorithm> {
+        self.digest
+    }
+
+    /// How many signatures.
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.hashes.len()).unwrap_or(u32::MAX)
+    }
+
+    /// One digest over the whole order: what a code stands for once it is taken.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut all = Sha256::new();
+        for hash in &self.hashes {
+            all.update((hash.0.len() as u64).to_be_bytes());
+            all.update(&hash.0);
+        }
+        all.finalize().into()
+    }
+}
+
+/// What is to be signed now, and how.
+#[derive(Clone, Debug)]
+pub struct SignOrder {
+    /// How.
+    pub scheme: Scheme,
+    /// What, in the order the signatures go back.
+    pub digests: Vec<Digest>,
+}

@@ -1,0 +1,403 @@
+//! The SAD: signature activation data, `id.secret`. It opens one key for exactly the approved hashes, for minutes; the
+//! database holds what it opens, never the secret.
+//!
+//! ```text
+//! authorise(n) ─► active ─ sign k < n ─► spent ─ extend ─► active …        every hash at most once
+//!                    └──── the last hash ─► used            expires, revoked: nothing more
+//! ```
+//!
+//! `spent` is the strict reading of CSC v1 9.1: after each signHash the client must extend before it signs the rest.
+
+use std::time::Duration;
+
+use hsm_adapter::{Activation, Content, Digest, Scheme, SealedKey, Secret};
+use sha2::{Digest as _, Sha256};
+
+use super::{Credential, Error, Hash, Issued, Keys, SignOrder};
+use crate::{
+    audit::{self, Event},
+    clock::{Clock, Millis},
+    ids::{ActivationId, ClientId, CredentialId},
+    oauth::ServiceAccess,
+    params,
+    store::{Store, StoreError},
+};
+
+/// A SAD as a client presented it. Prints nothing but its identifier.
+#[derive(Debug)]
+pub struct Sad {
+    id: ActivationId,
+    secret: Secret,
+}
+
+/// A permit to sign these digests with this key, once.
+///
+/// Only [`Sad::redeem`] makes one, after the count has gone down and the intent is durable in the audit log. It has no public
+/// constructor and cannot be copied:
+///
+/// ```compile_fail
+/// let permit = csc_server::credential::Permit { activation: todo!(), scheme: todo!() };
+/// ```
+/// ```compile_fail
+/// fn twice(permit: csc_server::credential::Permit) -> (csc_server::credential::Permit, csc_server::credential::Permit) {
+///     (permit.clone(), permit)
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Permit {
+    pub(crate) id: ActivationId,
+    pub(crate) credential: CredentialId,
+    pub(crate) pseudonym: String,
+    pub(crate) request: String,
+    pub(crate) key: SealedKey,
+    pub(crate) activation: Activation,
+    pub(crate) scheme: Scheme,
+    pub(crate) digests: Vec<Digest>,
+    pub(crate) positions: Vec<u32>,
+    _seal: Seal,
+}
+
+/// What makes a [`Permit`] unforgeable: nothing outside this file can name a value of it.
+#[derive(Debug)]
+struct Seal;
+
+/// An activation as stored.
+struct Stored {
+    content: Content,
+    octets: Vec<u8>,
+    wrapped: Vec<u8>,
+    remaining: i64,
+    ends: Millis,
+}
+
+impl Sad {
+    /// From the wire.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSad`] when it can be none of ours.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let (id, secret) = text.split_once('.').ok_or(Error::InvalidSad)?;
+        let secret = Secret::parse(secret).ok_or(Error::InvalidSad)?;
+        Ok(Self {
+            id: ActivationId::new(id),
+            secret,
+        })
+    }
+
+    /// Redeems the SAD for a permit: one statement decides secret, client, credential, state, time and count; each approved hash is
+    /// marked as signed; the intent is recorded. When this returns, all of it is durable. A crash from here on loses at most
+    /// the signature, never the count.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSad`], [`Error::SadExpired`], [`Error::NotAuthorised`], [`Error::Disabled`],
+    /// [`Error::CertificateExpired`], or a failure of the database. Nothing is counted then.
+    pub async fn redeem(
+        self,
+        store: &Store,
+        clock: &Clock,
+        access: &ServiceAccess,
+        credential: &Credential,
+        order: SignOrder,
+        request: &str,
+    ) -> Result<Permit, Error> {
+        let now = clock.now();
+        let stored = self.find(store, &access.client, credential, now).await?;
+        credential.usable(now)?;
+        let positions = positions(&stored.content, &order)?;
+
+        let secret_hash = secret_hash(&self.secret);
+        let (id, client, of, request_id) = (
+            self.id.clone(),
+            access.client.clone(),
+            credential.clone(),
+            request.to_owned(),
+        );
+        let marks: Vec<(u32, Vec<u8>)> = positions
+            .iter()
+            .copied()
+            .zip(order.digests.iter().map(|digest| digest.octets().to_vec()))
+            .collect();
+        let redeemed = store
+            .write(async move |tx| {
+                let counted = tx
+                    .execute(
+                        "UPDATE activation
+                         SET remaining = remaining - $5, state = CASE WHEN remaining = $5 THEN 'used' ELSE 'spent' END
+                         WHERE id = $1 AND secret_hash = $2 AND client = $3 AND credential = $4 AND state = 'active'
+                             AND remaining >= $5 AND expires > $6",
+                        params![&id, secret_hash, &client, &of.id, marks.len() as i64, now],
+                    )
+                    .await?;
+                if counted == 0 {
+                    return Ok(false);
+                }
+                for (position, hash) in &marks {
+                    tx.execute(
+                        "INSERT INTO signing (activation, position, credential, client, hash, outcome, started)
+                         VALUES ($1, $2, $3, $4, $5, 'started', $6)",
+                        params![&id, *position, &of.id, &client, hash.clone(), now],
+                    )
+                    .await?;
+                }
+                let started = Event::SignStarted {
+                    activation: id.to_string(),
+                    credential: of.id.to_string(),
+                    client: client.to_string(),
+                    request: request_id.clone(),
+                    hashes: marks.iter().map(|(_, hash)| hex::encode(hash)).collect(),
+                };
+                audit::record(tx, now, &of.pseudonym, &started);
+                Ok(true)
+            })
+            .await?;
+        if !redeemed {
+            return Err(Error::InvalidSad);
+        }
+        Ok(Permit {
+            id: self.id,
+            credential: credential.id.clone(),
+            pseudonym: credential.pseudonym.clone(),
+            request: request.to_owned(),
+            key: credential.key.clone(),
+            activation: Activation {
+                content: stored.octets,
+                wrapped: stored.wrapped,
+                secret: self.secret,
+            },
+            scheme: order.scheme,
+            digests: order.digests,
+            positions,
+            _seal: Seal,
+        })
+    }
+
+    /// The activation, if this is its secret and it was given to this client for this credential.
+    async fn find(
+        &self,
+        store: &Store,
+        client: &ClientId,
+        credential: &Credential,
+        now: Millis,
+    ) -> Result<Stored, Error> {
+        const SQL: &str = "SELECT content, wrapped, state, expires, remaining, ends FROM activation
+                           WHERE id = $1 AND secret_hash = $2 AND client = $3 AND credential = $4";
+        let found = store
+            .find(
+                SQL,
+                params![&self.id, secret_hash(&self.secret), client, &credential.id],
+            )
+            .await?;
+        let mut row = found.ok_or(Error::InvalidSad)?;
+        let octets: Vec<u8> = row.get(0)?;
+        let (state, expires): (String, Millis) = (row.get(2)?, row.get(3)?);
+        match state.as_str() {
+            "active" | "spent" if expires <= now => return Err(Error::SadExpired),
+            "active" | "spent" => {}
+            _ => return Err(Error::InvalidSad),
+        }
+        let content = serde_json::from_slice(&octets).map_err(|_| Error::Damaged)?;
+        Ok(Stored {
+            content,
+            octets,
+            wrapped: row.get(1)?,
+            remaining: row.get(4)?,
+            ends: row.get(5)?,
+        })
+    }
+}
+
+impl Keys {
+    /// Gives a new SAD for what is left of a live one; the old one is dead then. Only hashes that were approved and not yet signed may be
+    /// named, so that nothing is signed that the holder did not see (SC-44).
+    ///
+    /// # Errors
+    /// As [`Sad::redeem`].
+    pub async fn extend(
+        &self,
+        access: &ServiceAccess,
+        credential: &Credential,
+        sad: Sad,
+        hashes: &[Hash],
+    ) -> Result<Issued, Error> {
+        const SIGNED: &str = "SELECT position FROM signing WHERE activation = $1";
+        let now = self.clock.now();
+        let stored = sad
+            .find(&self.store, &access.client, credential, now)
+            .await?;
+        credential.usable(now)?;
+        let mut signed = Vec::new();
+        for mut row in self.store.query(SIGNED, params![&sad.id]).await? {
+            signed.push(row.get::<u32>(0)? as usize);
+        }
+        let content = Content {
+            hashes: narrowed(&stored.content.hashes, &signed, hashes)?,
+            issued: now,
+            expires: (now + millis(self.policy.sad_lifetime)).min(stored.ends),
+            ..stored.content
+        };
+        let octets =
+            serde_json::to_vec(&content).map_err(|_| StoreError::Corrupt("an activation"))?;
+        let secret = Secret::random()?;
+        let (old_hash, new_hash) = (secret_hash(&sad.secret), secret_hash(&secret));
+        let from = Activation {
+            content: stored.octets,
+            wrapped: stored.wrapped,
+            secret: sad.secret,
+        };
+        let wrapped = self
+            .vault
+            .extend(&credential.key, &from, &octets, &secret)
+            .await?;
+        self.vault.close(&from).await;
+
+        let (id, of, client, expires) = (
+            sad.id.clone(),
+            credential.clone(),
+            access.client.clone(),
+            content.expires,
+        );
+        // What is left must still be what the narrowing was computed from.
+        let remaining = stored.remaining;
+        let extended = self
+            .store
+            .write(async move |tx| {
+                let changed = tx
+                    .execute(
+                        "UPDATE activation SET secret_hash = $3, content = $4, wrapped = $5, expires = $6, state = 'active'
+                         WHERE id = $1 AND secret_hash = $2 AND state IN ('active', 'spent') AND remaining = $8
+                             AND remaining > 0 AND expires > $7",
+                        params![&id, old_hash, new_hash, octets.clone(), wrapped.clone(), expires, now, remaining],
+                    )
+                    .await?;
+                if changed == 1 {
+                    let event = Event::SadExtended {
+                        activation: id.to_string(),
+                        credential: of.id.to_string(),
+                        client: client.to_string(),
+                        expires,
+                    };
+                    audit::record(tx, now, &of.pseudonym, &event);
+                }
+                Ok(changed == 1)
+            })
+            .await?;
+        if !extended {
+            return Err(Error::InvalidSad);
+        }
+        Ok(Issued {
+            sad: wire(&sad.id, &secret),
+            expires_in: (expires - now) / 1000,
+        })
+    }
+}
+
+/// The position of each digest among the approved hashes; one approved twice has two positions.
+fn positions(content: &Content, order: &SignOrder) -> Result<Vec<u32>, Error> {
+    let mut taken = vec![false; content.hashes.len()];
+    if content
+        .digest
+        .is_some_and(|digest| digest != order.scheme.digest())
+    {
+        return Err(Error::NotAuthorised);
+    }
+    order
+        .digests
+        .iter()
+        .map(|digest| {
+            let wanted = hex::encode(digest.octets());
+            let free = content
+                .hashes
+                .iter()
+                .zip(&taken)
+                .position(|(hash, taken)| !taken && *hash == wanted);
+            let position = free.ok_or(Error::NotAuthorised)?;
+            if let Some(slot) = taken.get_mut(position) {
+                *slot = true;
+            }
+            u32::try_from(position).map_err(|_| Error::NotAuthorised)
+        })
+        .collect()
+}
+
+/// The approved hashes with everything blanked that was signed or is not asked for: positions stay what they were.
+fn narrowed(approved: &[String], signed: &[usize], asked: &[Hash]) -> Result<Vec<String>, Error> {
+    let mut left = vec![String::new(); approved.len()];
+    for hash in asked.iter().map(Hash::hex) {
+        let free =
+            approved
+                .iter()
+                .enumerate()
+                .zip(&left)
+                .position(|((position, approved), left)| {
+                    *approved == hash && left.is_empty() && !signed.contains(&position)
+                });
+        let slot = free
+            .and_then(|position| left.get_mut(position))
+            .ok_or(Error::NotAuthorised)?;
+        *slot = hash;
+    }
+    Ok(left)
+}
+
+pub(super) fn wire(id: &ActivationId, secret: &Secret) -> String {
+    format!("{id}.{}", secret.expose())
+}
+
+pub(super) fn secret_hash(secret: &Secret) -> [u8; 32] {
+    Sha256::digest(secret.bits()).into()
+}
+
+pub(super) fn millis(duration: Duration) -> Millis {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(octet: u8) -> Hash {
+        Hash::new(vec![octet; 32]).unwrap()
+    }
+
+    fn approved(octets: &[u8]) -> Vec<String> {
+        octets.iter().map(|octet| hash(*octet).hex()).collect()
+    }
+
+    #[test]
+    fn an_extension_may_name_only_approved_hashes_that_are_not_signed_yet() {
+        let all = approved(&[1, 2, 3]);
+        assert_eq!(
+            narrowed(&all, &[0], &[hash(3)]).unwrap(),
+            [String::new(), String::new(), hash(3).hex()]
+        );
+        assert!(matches!(
+            narrowed(&all, &[0], &[hash(1)]),
+            Err(Error::NotAuthorised)
+        ));
+        assert!(matches!(
+            narrowed(&all, &[], &[hash(4)]),
+            Err(Error::NotAuthorised)
+        ));
+        assert!(matches!(
+            narrowed(&all, &[], &[hash(2), hash(2)]),
+            Err(Error::NotAuthorised)
+        ));
+    }
+
+    #[test]
+    fn a_hash_approved_twice_may_be_signed_twice() {
+        let all = approved(&[7, 7]);
+        assert_eq!(
+            narrowed(&all, &[0], &[hash(7)]).unwrap(),
+            [String::new(), hash(7).hex()]
+        );
+    }
+
+    #[test]
+    fn a_sad_prints_no_secret() {
+        let secret = Secret::random().unwrap();
+        let text = wire(&ActivationId::new("abc"), &secret);
+        let printed = format!("{:?}", Sad::parse(&text).unwrap());
+        assert!(printed.contains("abc") && !printed.contains(&secret.expose()));
+    }
+}

@@ -1,0 +1,166 @@
+//! Enrolment from the terminal: a key in the HSM, a certificate from the embedded CA, a credential that signs.
+
+use hsm_adapter::{HsmError, KeyAlgorithm, MacKey, Pin, Vault, VaultError};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    audit::{self, Event},
+    ca::{self, Ca},
+    clock::Clock,
+    credential::{self, Status},
+    holder::Holder,
+    ids::{CredentialId, FactorId},
+    params,
+    store::{Store, StoreError},
+};
+
+/// Why there is no credential.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// RSA-2048 is for measurements only.
+    #[error("{0} is not allowed for new certificates; use rsa-3072, rsa-4096, p256, p384 or p521")]
+    Algorithm(&'static str),
+    /// The CA.
+    #[error(transparent)]
+    Ca(#[from] ca::Error),
+    /// The key.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The HSM.
+    #[error(transparent)]
+    Hsm(#[from] HsmError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What kind of credential.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Key type.
+    pub algorithm: KeyAlgorithm,
+    /// The OTP factor that goes with it.
+    pub factor: FactorId,
+    /// What people call it.
+    pub description: String,
+    /// Most signatures of one authorisation.
+    pub multisign: u32,
+    /// Country of the subject, ISO 3166-1 alpha-2.
+    pub country: String,
+}
+
+/// Makes credentials.
+pub struct Enrolment {
+    /// Where they go.
+    pub store: Store,
+    /// What time it is.
+    pub clock: Clock,
+    /// Where the keys are born.
+    pub vault: Vault,
+    /// Who certifies them.
+    pub ca: Ca,
+    /// What the certificates say.
+    pub profile: ca::Profile,
+}
+
+impl Enrolment {
+    /// Generates a key under the holder's PIN, certifies it, and stores the credential, active at once.
+    ///
+    /// # Errors
+    /// A weak PIN, a key type that is not allowed, or a failure of HSM, CA or database. Nothing is stored then.
+    pub async fn credential(
+        &self,
+        holder: &Holder,
+        pin: &Pin,
+        request: Request,
+    ) -> Result<CredentialId, Error> {
+        if request.algorithm == KeyAlgorithm::Rsa2048 {
+            return Err(Error::Algorithm(request.algorithm.name()));
+        }
+        let id = CredentialId::random();
+        let mut key = self
+            .vault
+            .generate(id.as_str(), 1, request.algorithm, pin)
+            .await?;
+        let now = self.clock.now();
+        let subject = ca::Subject {
+            common_name: format!("{} {}", holder.given_name, holder.surname),
+            given_name: holder.given_name.clone(),
+            surname: holder.surname.clone(),
+            serial_number: None,
+            country: request.country.clone(),
+            dn_qualifier: id.to_string(),
+        };
+        let certificate = self
+            .ca
+            .issue(
+                &self.profile,
+                &subject,
+                &key.spki,
+                &ca::random_serial(),
+                now,
+            )
+            .await?;
+        let (not_before, not_after) = ca::validity_of(&certificate)?;
+        let record = credential::record(
+            &id,
+            &holder.id,
+            &request.factor,
+            Status::Active,
+            &key,
+            &certificate,
+        );
+        key.record_mac = self.vault.mac(MacKey::Record, &[&record]).await?.to_vec();
+
+        let (credential, holder_id, person) =
+            (id.clone(), holder.id.clone(), holder.pseudonym.clone());
+        let cost = serde_json::to_string(&key.cost).unwrap_or_default();
+        self.store
+            .write(async move |tx| {
+                tx.execute(
+                    "INSERT INTO credential (id, holder, factor, status, description, multisign, generation, algorithm, spki,
+                         spki_hash, key_blob, w_pin, pin_check, pin_salt, pin_cost, masters, pin_failures, certificate,
+                         not_before, not_after, record_mac, created)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, $17, $18, $19, $20, $21)",
+                    params![
+                        &credential,
+                        &holder_id,
+                        &request.factor,
+                        Status::Active.name(),
+                        request.description.as_str(),
+                        request.multisign,
+                        key.generation,
+                        key.algorithm.name(),
+                        key.spki.clone(),
+                        <[u8; 32]>::from(Sha256::digest(&key.spki)),
+                        key.key_blob.clone(),
+                        key.w_pin.clone(),
+                        key.pin_check.clone(),
+                        key.salt.clone(),
+                        cost.as_str(),
+                        key.masters,
+                        certificate.clone(),
+                        not_before,
+                        not_after,
+                        key.record_mac.clone(),
+                        now
+                    ],
+                )
+                .await?;
+                let generated = Event::KeyGenerated {
+                    credential: credential.to_string(),
+                    algorithm: key.algorithm.name(),
+                    spki_hash: hex::encode(Sha256::digest(&key.spki)),
+                };
+                audit::record(tx, now, &person, &generated);
+                let issued = Event::CertIssued {
+                    credential: credential.to_string(),
+                    certificate_hash: hex::encode(Sha256::digest(&certificate)),
+                };
+                audit::record(tx, now, &person, &issued);
+                Ok(())
+            })
+            .await?;
+        Ok(id)
+    }
+}

@@ -1,0 +1,307 @@
+//! Who the person is: account and password log-in. A password opens the service, never a key.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hsm_adapter::{Cost, HsmError, MacKey, Stretcher, Vault};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::{
+    audit::{self, Event},
+    clock::{Clock, Millis},
+    ids::{ClientId, HolderId},
+    params,
+    store::{Row, Store, StoreError},
+};
+
+/// Wrong passwords in a row that are answered at once; each further one adds a minute of delay.
+const PROMPT_FAILURES: i64 = 10;
+/// ASVS 5.0 6.2.1 and 6.2.9: at least 8 characters; very long ones only cost time.
+const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 8..=256;
+
+/// A person with an account.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// Identifier.
+    pub id: HolderId,
+    /// What he types to log in; `userID` for clients.
+    pub user_name: String,
+    /// Given name.
+    pub given_name: String,
+    /// Surname.
+    pub surname: String,
+    /// Where messages go.
+    pub email: String,
+    /// `it` or `en`.
+    pub language: String,
+    /// How the audit log calls him.
+    pub pseudonym: String,
+}
+
+/// Who is to be added.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are those of Holder")]
+pub struct NewHolder {
+    pub user_name: String,
+    pub given_name: String,
+    pub surname: String,
+    pub email: String,
+    pub language: String,
+}
+
+/// Why a holder was not added or let in.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Unknown, wrong password, delayed or blocked: one answer for all.
+    #[error("unknown user or wrong password")]
+    NotLoggedIn,
+    /// The password is too short or too long.
+    #[error("a password has 8 to 256 characters")]
+    Password,
+    /// The user name is taken.
+    #[error("the user name '{0}' is taken")]
+    Taken(String),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The HSM.
+    #[error(transparent)]
+    Hsm(#[from] HsmError),
+}
+
+/// The accounts.
+#[derive(Clone)]
+pub struct Accounts {
+    store: Store,
+    clock: Clock,
+    vault: Vault,
+    stretcher: Stretcher,
+}
+
+impl Accounts {
+    /// Accounts in this database, peppered by this vault.
+    pub fn new(store: Store, clock: Clock, vault: Vault, stretcher: Stretcher) -> Self {
+        Self {
+            store,
+            clock,
+            vault,
+            stretcher,
+        }
+    }
+
+    /// The holder with this user name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn by_user_name(&self, user_name: &str) -> Result<Option<Holder>, StoreError> {
+        const SQL: &str = "SELECT id, user_name, given_name, surname, email, language, pseudonym
+                           FROM holder WHERE user_name = $1";
+        self.store
+            .find(SQL, params![user_name])
+            .await?
+            .map(read)
+            .transpose()
+    }
+
+    /// The holder with this identifier.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn by_id(&self, id: &HolderId) -> Result<Option<Holder>, StoreError> {
+        const SQL: &str = "SELECT id, user_name, given_name, surname, email, language, pseudonym
+                           FROM holder WHERE id = $1";
+        self.store
+            .find(SQL, params![id])
+            .await?
+            .map(read)
+            .transpose()
+    }
+
+    /// Adds a holder.
+    ///
+    /// # Errors
+    /// A bad password, a user name in use, or a failure of database or HSM.
+    pub async fn add(&self, new: NewHolder, password: &str) -> Result<HolderId, Error> {
+        if !PASSWORD_LENGTH.contains(&password.chars().count()) {
+            return Err(Error::Password);
+        }
+        let id = HolderId::random();
+        let salt = *self.vault.random::<16>().await?;
+        let cost = self.stretcher.cost();
+        let hash = self.password_hash(&id, password, &salt, cost).await?;
+        let pseudonym = BASE64_STANDARD.encode(
+            self.vault
+                .mac(MacKey::Pseudonym, &[id.as_str().as_bytes()])
+                .await?,
+        );
+        let cost = serde_json::to_string(&cost).unwrap_or_default();
+        let (now, taken, added) = (self.clock.now(), new.user_name.clone(), id.clone());
+        let inserted = self
+            .store
+            .write(async move |tx| {
+                let changed = tx
+                    .execute(
+                        "INSERT INTO holder (id, user_name, given_name, surname, email, language, status, pseudonym,
+                             password_salt, password_cost, password_hash, login_failures, login_after, created)
+                         VALUES ($1, $2, $3, $4, $5, $6, 'active', $7, $8, $9, $10, 0, 0, $11)
+                         ON CONFLICT (user_name) DO NOTHING",
+                        params![
+                            &id,
+                            new.user_name.as_str(),
+                            new.given_name.as_str(),
+                            new.surname.as_str(),
+                            new.email.as_str(),
+                            new.language.as_str(),
+                            pseudonym.as_str(),
+                            salt.as_slice(),
+                            cost.as_str(),
+                            hash.as_slice(),
+                            now
+                        ],
+                    )
+                    .await?;
+                if changed == 1 {
+                    audit::record(tx, now, &pseudonym, &Event::HolderAdded { holder: id.to_string() });
+                }
+                Ok(changed)
+            })
+            .await?;
+        if inserted == 1 {
+            Ok(added)
+        } else {
+            Err(Error::Taken(taken))
+        }
+    }
+
+    /// Lets a holder in by password. The try is counted before the password is looked at, so that parallel guesses count; an unknown
+    /// user costs the same work and gets the same answer.
+    ///
+    /// # Errors
+    /// [`Error::NotLoggedIn`] whatever was wrong.
+    pub async fn log_in(
+        &self,
+        user_name: &str,
+        password: &str,
+        client: &ClientId,
+    ) -> Result<Holder, Error> {
+        let now = self.clock.now();
+        let name = user_name.to_owned();
+        let reserved = self
+            .store
+            .write(async move |tx| {
+                tx.find(
+                    "UPDATE holder SET login_failures = login_failures + 1,
+                         login_after = CASE WHEN login_failures + 1 >= $2
+                             THEN $3 + 60000 * (login_failures + 2 - $2) ELSE login_after END
+                     WHERE user_name = $1 AND status = 'active' AND login_after <= $3
+                     RETURNING id, user_name, given_name, surname, email, language, pseudonym,
+                         password_salt, password_cost, password_hash",
+                    params![name.as_str(), PROMPT_FAILURES, now],
+                )
+                .await
+            })
+            .await?;
+        let Some(mut row) = reserved else {
+            self.password_hash(
+                &HolderId::new("nobody"),
+                password,
+                &[0; 16],
+                self.stretcher.cost(),
+            )
+            .await?;
+            self.record_failure(client, String::new(), now).await?;
+            return Err(Error::NotLoggedIn);
+        };
+        let (salt, cost, stored): (Vec<u8>, String, Vec<u8>) =
+            (row.get(7)?, row.get(8)?, row.get(9)?);
+        let holder = read(row)?;
+        let cost = serde_json::from_str(&cost)
+            .map_err(|_| StoreError::Corrupt("the cost of a password"))?;
+        let hash = self
+            .password_hash(&holder.id, password, &salt, cost)
+            .await?;
+        if !bool::from(hash.ct_eq(&stored)) {
+            self.record_failure(client, holder.pseudonym, now).await?;
+            return Err(Error::NotLoggedIn);
+        }
+        let (id, person, client) = (
+            holder.id.clone(),
+            holder.pseudonym.clone(),
+            client.to_string(),
+        );
+        self.store
+            .write(async move |tx| {
+                tx.execute(
+                    "UPDATE holder SET login_failures = 0, login_after = 0 WHERE id = $1",
+                    params![&id],
+                )
+                .await?;
+                audit::record(
+                    tx,
+                    now,
+                    &person,
+                    &Event::LoginOk {
+                        client: client.clone(),
+                    },
+                );
+                Ok(())
+            })
+            .await?;
+        Ok(holder)
+    }
+
+    async fn record_failure(
+        &self,
+        client: &ClientId,
+        person: String,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let client = client.to_string();
+        self.store
+            .write(async move |tx| {
+                audit::record(
+                    tx,
+                    now,
+                    &person,
+                    &Event::LoginFail {
+                        client: client.clone(),
+                    },
+                );
+                Ok(())
+            })
+            .await
+    }
+
+    /// Argon2id, then an HMAC in the HSM: a stolen database cannot even be searched for passwords.
+    async fn password_hash(
+        &self,
+        id: &HolderId,
+        password: &str,
+        salt: &[u8],
+        cost: Cost,
+    ) -> Result<Zeroizing<Vec<u8>>, HsmError> {
+        let stretched = self
+            .stretcher
+            .stretch(password.as_bytes(), salt, cost)
+            .await?;
+        let hash = self
+            .vault
+            .mac(
+                MacKey::Pepper,
+                &[id.as_str().as_bytes(), stretched.as_slice()],
+            )
+            .await?;
+        Ok(Zeroizing::new(hash.to_vec()))
+    }
+}
+
+fn read(mut row: Row) -> Result<Holder, StoreError> {
+    Ok(Holder {
+        id: HolderId::new(row.get::<String>(0)?),
+        user_name: row.get(1)?,
+        given_name: row.get(2)?,
+        surname: row.get(3)?,
+        email: row.get(4)?,
+        language: row.get(5)?,
+        pseudonym: row.get(6)?,
+    })
+}

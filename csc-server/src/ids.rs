@@ -1,0 +1,87 @@
+//! Identifiers: 128 random bits in hexadecimal, each kind a type of its own.
+
+use std::fmt;
+
+/// 128 random bits of the operating system.
+///
+/// # Panics
+/// When the operating system has no randomness: nothing of this service may go on then.
+#[expect(
+    clippy::expect_used,
+    reason = "without randomness no identifier, token or secret may be made"
+)]
+pub fn random_bits() -> u128 {
+    let mut octets = [0; 16];
+    getrandom::fill(&mut octets).expect("the operating system gives random octets");
+    u128::from_be_bytes(octets)
+}
+
+/// 128 random bits in hexadecimal.
+pub fn random_id() -> String {
+    format!("{:032x}", random_bits())
+}
+
+macro_rules! identifier {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            /// A new, random identifier.
+            pub fn random() -> Self {
+                Self(random_id())
+            }
+
+            /// An identifier as stored or as a client sent it; whether it names anything, the database says.
+            pub fn new(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<&$name> for crate::store::Value {
+            fn from(id: &$name) -> Self {
+                Self::Text(id.0.clone())
+            }
+        }
+    };
+}
+
+identifier! {
+    /// A credential: one key, one certificate. Also the IUT of its holder.
+    CredentialId
+}
+identifier! {
+    /// A person.
+    HolderId
+}
+identifier! {
+    /// A registered application.
+    ClientId
+}
+identifier! {
+    /// An OTP factor of a holder.
+    FactorId
+}
+identifier! {
+    /// An activation: today always a SAD.
+    ActivationId
+}
+
+impl ClientId {
+    /// The client of holders who log in by themselves (auth/login, HTTP Basic).
+    pub fn direct() -> Self {
+        Self::new("direct")
+    }
+}

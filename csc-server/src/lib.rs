@@ -1,0 +1,31 @@
+//! The remote signing service: CSC API over HTTPS, keys in an HSM that only their holder's PIN opens.
+//!
+//! One request reads straight down, each folder using only folders below it:
+//!
+//! ```text
+//! api → app → signing → credential → oauth → factor → holder → jobs → notify → audit → store → config, clock, ids
+//!             enrolment → ca
+//! ```
+//!
+//! A signature: `api/routes.rs` → `api/signatures/sign_hash.rs` → `credential/sad.rs` (the SAD is redeemed for a
+//! [`credential::Permit`]) → `signing/hash.rs` (the permit is spent) → `hsm-adapter`.
+
+pub mod admin;
+pub mod api;
+pub mod app;
+pub mod audit;
+pub mod ca;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod credential;
+pub mod enrolment;
+pub mod factor;
+pub mod holder;
+pub mod ids;
+pub mod jobs;
+pub mod listener;
+pub mod notify;
+pub mod oauth;
+pub mod signing;
+pub mod store;

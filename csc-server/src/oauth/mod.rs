@@ -1,0 +1,15 @@
+//! Service authorization: which client, on whose behalf. A service token lists and asks; it opens no key.
+
+pub mod client;
+pub mod token;
+
+use crate::ids::{ClientId, HolderId};
+
+/// A checked service token: who may call, and for whom.
+#[derive(Clone, Debug)]
+pub struct ServiceAccess {
+    /// The client that calls.
+    pub client: ClientId,
+    /// The holder who logged in; `None` for a client that acts by itself ("not user-specific", CSC v1 8.2).
+    pub holder: Option<HolderId>,
+}

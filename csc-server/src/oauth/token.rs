@@ -1,0 +1,251 @@
+//! Service tokens: 256 random bits to the client, SHA-256 of them in the database.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use hsm_adapter::{HsmError, Secret};
+
+use super::ServiceAccess;
+use crate::{
+    audit::{self, Event},
+    clock::{Clock, Millis},
+    ids::{ClientId, HolderId, random_id},
+    params,
+    store::{Store, StoreError, Tx},
+};
+
+/// Tokens that were just made: the only time their values exist on this side.
+pub struct Issued {
+    /// Bearer token.
+    pub access: String,
+    /// Refresh token, when one was asked for.
+    pub refresh: Option<String>,
+    /// Seconds the access token lives.
+    pub expires_in: u64,
+}
+
+/// Which kind of token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Authorises calls.
+    Access,
+    /// Gets new access tokens.
+    Refresh,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Access => "access",
+            Self::Refresh => "refresh",
+        }
+    }
+}
+
+/// Why a token is not good.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody was given this token, or not this client.
+    #[error("unknown token")]
+    Unknown,
+    /// It was good once.
+    #[error("expired or revoked token")]
+    Expired,
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No randomness.
+    #[error(transparent)]
+    Random(#[from] HsmError),
+}
+
+/// The tokens.
+#[derive(Clone)]
+pub struct Tokens {
+    store: Store,
+    clock: Clock,
+    access_lifetime: Duration,
+    refresh_lifetime: Duration,
+}
+
+impl Tokens {
+    /// Tokens in this database.
+    pub fn new(
+        store: Store,
+        clock: Clock,
+        access_lifetime: Duration,
+        refresh_lifetime: Duration,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            access_lifetime,
+            refresh_lifetime,
+        }
+    }
+
+    /// Issues an access token, with a refresh token when `remember`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn issue(&self, access: &ServiceAccess, remember: bool) -> Result<Issued, Error> {
+        self.issue_in(access.clone(), random_id(), remember).await
+    }
+
+    async fn issue_in(
+        &self,
+        access: ServiceAccess,
+        grant: String,
+        remember: bool,
+    ) -> Result<Issued, Error> {
+        let access_token = format!("at.{}", Secret::random()?.expose());
+        let refresh_token = if remember {
+            Some(format!("rt.{}", Secret::random()?.expose()))
+        } else {
+            None
+        };
+        let (access_hash, refresh_hash) = (hash(&access_token), refresh_token.as_deref().map(hash));
+        let (now, tokens) = (self.clock.now(), self.clone());
+        self.store
+            .write(async move |tx| {
+                tokens
+                    .insert(tx, access_hash, Kind::Access, &grant, &access, now)
+                    .await?;
+                if let Some(hash) = refresh_hash {
+                    tokens
+                        .insert(tx, hash, Kind::Refresh, &grant, &access, now)
+                        .await?;
+                }
+                let issued = Event::TokenIssued {
+                    client: access.client.to_string(),
+                    grant: grant.clone(),
+                };
+                audit::record(tx, now, "", &issued);
+                Ok(())
+            })
+            .await?;
+        Ok(Issued {
+            access: access_token,
+            refresh: refresh_token,
+            expires_in: self.access_lifetime.as_secs(),
+        })
+    }
+
+    async fn insert(
+        &self,
+        tx: &mut Tx,
+        hash: [u8; 32],
+        kind: Kind,
+        grant: &str,
+        access: &ServiceAccess,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let lifetime = match kind {
+            Kind::Access => self.access_lifetime,
+            Kind::Refresh => self.refresh_lifetime,
+        };
+        let holder = access
+            .holder
+            .as_ref()
+            .map(|holder| holder.as_str().to_owned());
+        let expires = now + i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX / 2);
+        tx.execute(
+            "INSERT INTO token (hash, kind, grant_id, client, holder, issued, expires) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            params![hash, kind.name(), grant, &access.client, holder, now, expires],
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Who a bearer token speaks for.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], [`Error::Expired`], or a failure of the database.
+    pub async fn access(&self, token: &str) -> Result<ServiceAccess, Error> {
+        const SQL: &str = "SELECT client, holder, expires, revoked FROM token WHERE hash = $1 AND kind = 'access'";
+        let mut row = self
+            .store
+            .find(SQL, params![hash(token)])
+            .await?
+            .ok_or(Error::Unknown)?;
+        let (expires, revoked): (Millis, Option<Millis>) = (row.get(2)?, row.optional(3)?);
+        if revoked.is_some() || expires <= self.clock.now() {
+            return Err(Error::Expired);
+        }
+        let holder = row.optional::<String>(1)?.map(HolderId::new);
+        Ok(ServiceAccess {
+            client: ClientId::new(row.get::<String>(0)?),
+            holder,
+        })
+    }
+
+    /// Trades a refresh token for a new pair; the old one is dead afterwards, whoever presents it again.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] also for a token of another client; [`Error::Expired`].
+    pub async fn refresh(&self, token: &str, client: &ClientId) -> Result<Issued, Error> {
+        let (hash, client, now) = (hash(token), client.clone(), self.clock.now());
+        let used = self
+            .store
+            .write(async move |tx| {
+                let used = tx
+                    .find(
+                        "UPDATE token SET revoked = $3
+                         WHERE hash = $1 AND kind = 'refresh' AND client = $2 AND revoked IS NULL AND expires > $3
+                         RETURNING client, holder, grant_id",
+                        params![hash, &client, now],
+                    )
+                    .await?;
+                if let Some(mut row) = used {
+                    let holder = row.optional::<String>(1)?.map(HolderId::new);
+                    let access = ServiceAccess { client: ClientId::new(row.get::<String>(0)?), holder };
+                    return Ok(Ok((access, row.get::<String>(2)?)));
+                }
+                let known = "SELECT kind FROM token WHERE hash = $1 AND kind = 'refresh' AND client = $2";
+                let known = tx.find(known, params![hash, &client]).await?.is_some();
+                Ok(Err(known))
+            })
+            .await?;
+        match used {
+            Ok((access, grant)) => self.issue_in(access, grant, true).await,
+            Err(true) => Err(Error::Expired),
+            Err(false) => Err(Error::Unknown),
+        }
+    }
+
+    /// Revokes a token of this client (and, for a log-in, of this holder). With a refresh token die the access tokens of its grant; an
+    /// access token dies alone (CSC v1 11.3).
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] when this caller has no such token.
+    pub async fn revoke(&self, token: &str, caller: &ServiceAccess) -> Result<(), Error> {
+        let (hash, caller, now) = (hash(token), caller.clone(), self.clock.now());
+        let known = self
+            .store
+            .write(async move |tx| {
+                const SQL: &str = "SELECT kind, grant_id, holder FROM token WHERE hash = $1 AND client = $2";
+                let Some(mut row) = tx.find(SQL, params![hash, &caller.client]).await? else { return Ok(false) };
+                let (kind, grant): (String, String) = (row.get(0)?, row.get(1)?);
+                let holder = row.optional::<String>(2)?.map(HolderId::new);
+                if caller.holder.is_some() && caller.holder != holder {
+                    return Ok(false);
+                }
+                let sql = if kind == Kind::Refresh.name() {
+                    "UPDATE token SET revoked = $3 WHERE (hash = $1 OR grant_id = $2) AND revoked IS NULL"
+                } else {
+                    "UPDATE token SET revoked = $3 WHERE hash = $1 AND grant_id = $2 AND revoked IS NULL"
+                };
+                tx.execute(sql, params![hash, grant.as_str(), now]).await?;
+                let revoked = Event::TokenRevoked { client: caller.client.to_string(), grant };
+                audit::record(tx, now, "", &revoked);
+                Ok(true)
+            })
+            .await?;
+        if known { Ok(()) } else { Err(Error::Unknown) }
+    }
+}
+
+fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token).into()
+}

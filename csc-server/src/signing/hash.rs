@@ -1,0 +1,142 @@
+//! signatures/signHash (CSC v1 11.9, v2 11.10): the permit is spent, the HSM signs, the outcome is recorded, the answer leaves.
+
+use hsm_adapter::{HsmError, Vault, VaultError};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    audit::{self, Event, HashOutcome},
+    clock::Clock,
+    credential::{Error, Permit},
+    params,
+    store::{Store, StoreError},
+};
+
+/// The only thing that signs with holders' keys, and only by permit.
+#[derive(Clone)]
+pub struct Signer {
+    store: Store,
+    clock: Clock,
+    vault: Vault,
+}
+
+impl Signer {
+    /// Signs with the keys of this vault.
+    pub fn new(store: Store, clock: Clock, vault: Vault) -> Self {
+        Self {
+            store,
+            clock,
+            vault,
+        }
+    }
+
+    /// Signs every digest of the permit, or none.
+    ///
+    /// # Errors
+    /// When the HSM fails before it can have signed, the count is given back and the SAD may be used again. When it may have
+    /// signed ([`HsmError::OutcomeUnknown`]), nothing is given back.
+    pub async fn sign(&self, permit: Permit) -> Result<Vec<Vec<u8>>, Error> {
+        let signed = self
+            .vault
+            .sign(
+                &permit.key,
+                &permit.activation,
+                permit.scheme,
+                &permit.digests,
+                self.clock.now(),
+            )
+            .await;
+        match signed {
+            Ok(signatures) => {
+                self.record_signed(&permit, &signatures).await?;
+                metrics::counter!("csc_signatures_total").increment(signatures.len() as u64);
+                Ok(signatures)
+            }
+            Err(error) => {
+                self.record_failed(&permit, &error).await?;
+                if matches!(error, VaultError::Damaged) {
+                    tracing::error!(credential = %permit.credential, "a sealed key fails its integrity check");
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn record_signed(
+        &self,
+        permit: &Permit,
+        signatures: &[Vec<u8>],
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let (id, person, positions) = (
+            permit.id.clone(),
+            permit.pseudonym.clone(),
+            permit.positions.clone(),
+        );
+        let outcomes = permit
+            .digests
+            .iter()
+            .zip(signatures)
+            .map(|(digest, signature)| HashOutcome {
+                hash: hex::encode(digest.octets()),
+                signature_hash: hex::encode(Sha256::digest(signature)),
+            });
+        let event = Event::SignOk {
+            activation: id.to_string(),
+            credential: permit.credential.to_string(),
+            request: permit.request.clone(),
+            signatures: outcomes.collect(),
+        };
+        self.store
+            .write(async move |tx| {
+                for position in &positions {
+                    tx.execute(
+                        "UPDATE signing SET outcome = 'signed' WHERE activation = $1 AND position = $2",
+                        params![&id, *position],
+                    )
+                    .await?;
+                }
+                audit::record(tx, now, &person, &event);
+                Ok(())
+            })
+            .await
+    }
+
+    async fn record_failed(&self, permit: &Permit, error: &VaultError) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let (id, person, positions) = (
+            permit.id.clone(),
+            permit.pseudonym.clone(),
+            permit.positions.clone(),
+        );
+        let given_back = !matches!(error, VaultError::Hsm(HsmError::OutcomeUnknown(_)));
+        let event = Event::SignFailed {
+            activation: id.to_string(),
+            credential: permit.credential.to_string(),
+            request: permit.request.clone(),
+            given_back,
+            reason: error.to_string(),
+        };
+        self.store
+            .write(async move |tx| {
+                for position in &positions {
+                    let sql = if given_back {
+                        "DELETE FROM signing WHERE activation = $1 AND position = $2"
+                    } else {
+                        "UPDATE signing SET outcome = 'unknown' WHERE activation = $1 AND position = $2"
+                    };
+                    tx.execute(sql, params![&id, *position]).await?;
+                }
+                if given_back {
+                    tx.execute(
+                        "UPDATE activation SET remaining = remaining + $2, state = 'active'
+                         WHERE id = $1 AND state IN ('used', 'spent')",
+                        params![&id, positions.len() as i64],
+                    )
+                    .await?;
+                }
+                audit::record(tx, now, &person, &event);
+                Ok(())
+            })
+            .await
+    }
+}

@@ -1,0 +1,158 @@
+CREATE TABLE holder (
+    id TEXT NOT NULL PRIMARY KEY,
+    user_name TEXT NOT NULL UNIQUE,
+    given_name TEXT NOT NULL,
+    surname TEXT NOT NULL,
+    email TEXT NOT NULL,
+    language TEXT NOT NULL,
+    status TEXT NOT NULL,
+    pseudonym TEXT NOT NULL,
+    password_salt BYTEA NOT NULL,
+    password_cost TEXT NOT NULL,
+    password_hash BYTEA NOT NULL,
+    login_failures BIGINT NOT NULL,
+    login_after BIGINT NOT NULL,
+    created BIGINT NOT NULL
+);
+
+CREATE TABLE client (
+    id TEXT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,
+    secret_hash BYTEA,
+    created BIGINT NOT NULL
+);
+
+-- Which holders a client sees.
+CREATE TABLE client_holder (
+    client TEXT NOT NULL REFERENCES client (id),
+    holder TEXT NOT NULL REFERENCES holder (id),
+    created BIGINT NOT NULL,
+    PRIMARY KEY (client, holder)
+);
+
+-- Access and refresh tokens, by SHA-256 of their value.
+CREATE TABLE token (
+    hash BYTEA NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    grant_id TEXT NOT NULL,
+    client TEXT NOT NULL REFERENCES client (id),
+    holder TEXT REFERENCES holder (id),
+    issued BIGINT NOT NULL,
+    expires BIGINT NOT NULL,
+    revoked BIGINT
+);
+CREATE INDEX token_grant ON token (grant_id);
+CREATE INDEX token_expires ON token (expires);
+
+-- What a holder has (the OTP); what he knows (the PIN) is sealed into the credential.
+CREATE TABLE factor (
+    id TEXT NOT NULL PRIMARY KEY,
+    holder TEXT NOT NULL REFERENCES holder (id),
+    kind TEXT NOT NULL,
+    seed BYTEA,
+    last_step BIGINT NOT NULL,
+    failures BIGINT NOT NULL,
+    created BIGINT NOT NULL
+);
+CREATE INDEX factor_holder ON factor (holder);
+
+CREATE TABLE credential (
+    id TEXT NOT NULL PRIMARY KEY,
+    holder TEXT NOT NULL REFERENCES holder (id),
+    factor TEXT NOT NULL REFERENCES factor (id),
+    status TEXT NOT NULL,
+    description TEXT NOT NULL,
+    multisign BIGINT NOT NULL,
+    generation BIGINT NOT NULL,
+    algorithm TEXT NOT NULL,
+    spki BYTEA NOT NULL,
+    spki_hash BYTEA NOT NULL UNIQUE,
+    key_blob BYTEA NOT NULL,
+    w_pin BYTEA NOT NULL,
+    pin_check BYTEA NOT NULL,
+    pin_salt BYTEA NOT NULL,
+    pin_cost TEXT NOT NULL,
+    masters BIGINT NOT NULL,
+    pin_failures BIGINT NOT NULL,
+    certificate BYTEA NOT NULL,
+    not_before BIGINT NOT NULL,
+    not_after BIGINT NOT NULL,
+    record_mac BYTEA NOT NULL,
+    created BIGINT NOT NULL
+);
+CREATE INDEX credential_holder ON credential (holder, id);
+
+-- Codes the service sent: bound to the credential when sent, to the hashes when consumed.
+CREATE TABLE otp_challenge (
+    id TEXT NOT NULL PRIMARY KEY,
+    factor TEXT NOT NULL REFERENCES factor (id),
+    credential TEXT NOT NULL REFERENCES credential (id),
+    code_mac BYTEA NOT NULL,
+    sent BIGINT NOT NULL,
+    expires BIGINT NOT NULL,
+    failures BIGINT NOT NULL,
+    consumed BIGINT,
+    consumed_for BYTEA
+);
+CREATE INDEX otp_challenge_credential ON otp_challenge (credential, sent);
+
+-- What opens a key for a while. Today each is a SAD.
+CREATE TABLE activation (
+    id TEXT NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    credential TEXT NOT NULL REFERENCES credential (id),
+    client TEXT NOT NULL REFERENCES client (id),
+    secret_hash BYTEA NOT NULL,
+    content BYTEA NOT NULL,
+    wrapped BYTEA NOT NULL,
+    state TEXT NOT NULL,
+    remaining BIGINT NOT NULL,
+    expires BIGINT NOT NULL,
+    ends BIGINT NOT NULL,
+    created BIGINT NOT NULL
+);
+CREATE INDEX activation_credential ON activation (credential);
+
+-- One row a signature: the count, the witness against replay, and the holder's history.
+CREATE TABLE signing (
+    activation TEXT NOT NULL REFERENCES activation (id),
+    position BIGINT NOT NULL,
+    credential TEXT NOT NULL REFERENCES credential (id),
+    client TEXT NOT NULL,
+    hash BYTEA NOT NULL,
+    outcome TEXT NOT NULL,
+    started BIGINT NOT NULL,
+    PRIMARY KEY (activation, position)
+);
+CREATE INDEX signing_credential ON signing (credential, started);
+
+-- Work of the background, leased by one node at a time. Payloads are sealed.
+CREATE TABLE job (
+    id TEXT NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    payload BYTEA NOT NULL,
+    due BIGINT NOT NULL,
+    attempts BIGINT NOT NULL,
+    gives_up BIGINT NOT NULL
+);
+CREATE INDEX job_due ON job (due);
+
+-- The CA certificate of the issuer slot.
+CREATE TABLE issuer (
+    label TEXT NOT NULL PRIMARY KEY,
+    certificate BYTEA NOT NULL,
+    created BIGINT NOT NULL
+);
+
+-- The audit log: chains of rows, each sealed to the one before.
+CREATE TABLE audit (
+    chain TEXT NOT NULL,
+    sequence BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    time BIGINT NOT NULL,
+    event TEXT NOT NULL,
+    person TEXT NOT NULL,
+    hash BYTEA NOT NULL,
+    PRIMARY KEY (chain, sequence)
+);
+CREATE INDEX audit_person ON audit (person, time);
