@@ -47,7 +47,9 @@ impl KeyAlgorithm {
         match scheme {
             Scheme::RsaPkcs1(_) => self.is_rsa(),
             Scheme::RsaPss { digest, salt } => {
-                self.is_rsa() && digest.len() + usize::from(salt) + 2 <= (self.bits() as usize - 1).div_ceil(8)
+                self.is_rsa()
+                    && digest.len() + usize::from(salt) + 2
+                        <= (self.bits() as usize - 1).div_ceil(8)
             }
             Scheme::Ecdsa(_) => !self.is_rsa(),
         }
@@ -69,10 +71,19 @@ impl KeyAlgorithm {
 impl std::str::FromStr for KeyAlgorithm {
     type Err = String;
     fn from_str(name: &str) -> Result<Self, String> {
-        [Self::Rsa2048, Self::Rsa3072, Self::Rsa4096, Self::P256, Self::P384, Self::P521]
-            .into_iter()
-            .find(|algorithm| algorithm.name() == name)
-            .ok_or_else(|| format!("'{name}' is no key type; use rsa-3072, rsa-4096, p256, p384 or p521"))
+        [
+            Self::Rsa2048,
+            Self::Rsa3072,
+            Self::Rsa4096,
+            Self::P256,
+            Self::P384,
+            Self::P521,
+        ]
+        .into_iter()
+        .find(|algorithm| algorithm.name() == name)
+        .ok_or_else(|| {
+            format!("'{name}' is no key type; use rsa-3072, rsa-4096, p256, p384 or p521")
+        })
     }
 }
 
@@ -123,6 +134,14 @@ impl Digest {
     /// `None` when the length does not fit.
     pub fn new(algorithm: DigestAlgorithm, octets: Vec<u8>) -> Option<Self> {
         (octets.len() == algorithm.len()).then_some(Self { algorithm, octets })
+    }
+
+    /// All zeros: something for a canary to sign.
+    pub(crate) fn zero(algorithm: DigestAlgorithm) -> Self {
+        Self {
+            algorithm,
+            octets: vec![0; algorithm.len()],
+        }
     }
 
     /// The algorithm that made it.

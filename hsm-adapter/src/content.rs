@@ -43,6 +43,11 @@ pub struct Content {
     pub expires: i64,
 }
 
+impl Content {
+    /// Version of this structure.
+    pub const VERSION: u8 = 1;
+}
+
 /// A factor that was checked for an activation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Factor {

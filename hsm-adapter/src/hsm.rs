@@ -33,15 +33,23 @@ pub enum KeyUse {
 ///
 /// After generate, derive and unwrap, implementations read SENSITIVE and EXTRACTABLE back and refuse
 /// ([`HsmError::Unfit`]) an object that is not what was asked for.
+///
+/// Everywhere, [`HsmError::Unavailable`] means that this session is of no more use, and [`HsmError::Missing`] that a key
+/// is gone and must be found or opened again; after both a job that has not signed may be run anew.
 pub trait Hsm: Send {
     /// Finds a master key by label; cached by the token, never searched twice.
     fn master(&mut self, label: &str, purpose: KeyUse) -> Result<Option<Key>, HsmError>;
     /// Makes a master key: token object, sensitive, not extractable, not modifiable, one purpose.
     fn create_master(&mut self, label: &str, purpose: KeyUse) -> Result<Key, HsmError>;
     /// Finds a signing key pair that is a token object: the key and its SubjectPublicKeyInfo (DER).
-    fn token_pair(&mut self, label: &str) -> Result<Option<(Key, KeyAlgorithm, Vec<u8>)>, HsmError>;
+    fn token_pair(&mut self, label: &str)
+    -> Result<Option<(Key, KeyAlgorithm, Vec<u8>)>, HsmError>;
     /// Makes a signing key pair as token objects, not extractable.
-    fn create_token_pair(&mut self, label: &str, algorithm: KeyAlgorithm) -> Result<(Key, Vec<u8>), HsmError>;
+    fn create_token_pair(
+        &mut self,
+        label: &str,
+        algorithm: KeyAlgorithm,
+    ) -> Result<(Key, Vec<u8>), HsmError>;
 
     /// Makes a signing key pair as session objects, extractable until wrapped: the key and its SubjectPublicKeyInfo.
     fn generate_pair(&mut self, algorithm: KeyAlgorithm) -> Result<(Key, Vec<u8>), HsmError>;
@@ -54,21 +62,44 @@ pub trait Hsm: Send {
     /// Unwraps a data-encryption key; extractable only when it is to be wrapped again.
     fn unwrap_dek(&mut self, kek: Key, blob: &[u8], extractable: bool) -> Result<Key, HsmError>;
     /// Unwraps a private key: sensitive, not extractable, SIGN only.
-    fn unwrap_private(&mut self, dek: Key, blob: &[u8], algorithm: KeyAlgorithm) -> Result<Key, HsmError>;
+    fn unwrap_private(
+        &mut self,
+        dek: Key,
+        blob: &[u8],
+        algorithm: KeyAlgorithm,
+    ) -> Result<Key, HsmError>;
 
-    /// Signs a digest: RSA as is, ECDSA as DER. Two calls of the token.
+    /// Signs a digest with a key of this type: RSA as is, ECDSA as DER. Two calls of the token.
     ///
     /// # Errors
+    /// [`HsmError::Missing`] when the key is gone.
     /// [`HsmError::OutcomeUnknown`] when the token was asked to sign and did not say how it ended.
-    fn sign(&mut self, key: Key, scheme: Scheme, digest: &Digest) -> Result<Vec<u8>, HsmError>;
+    fn sign(
+        &mut self,
+        key: Key,
+        algorithm: KeyAlgorithm,
+        scheme: Scheme,
+        digest: &Digest,
+    ) -> Result<Vec<u8>, HsmError>;
     /// Verifies with the token: only for what the software verifier does not know (an unusual PSS salt).
-    fn verify(&mut self, spki: &[u8], scheme: Scheme, digest: &Digest, signature: &[u8]) -> Result<bool, HsmError>;
+    fn verify(
+        &mut self,
+        spki: &[u8],
+        scheme: Scheme,
+        digest: &Digest,
+        signature: &[u8],
+    ) -> Result<bool, HsmError>;
     /// HMAC-SHA-256.
     fn mac(&mut self, key: Key, data: &[u8]) -> Result<[u8; 32], HsmError>;
     /// AES-256-GCM: 96-bit nonce ‖ ciphertext ‖ 128-bit tag.
     fn encrypt(&mut self, key: Key, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>, HsmError>;
     /// The inverse; a wrong key, aad or octet is [`HsmError::Refused`].
-    fn decrypt(&mut self, key: Key, aad: &[u8], sealed: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, HsmError>;
+    fn decrypt(
+        &mut self,
+        key: Key,
+        aad: &[u8],
+        sealed: &[u8],
+    ) -> Result<zeroize::Zeroizing<Vec<u8>>, HsmError>;
     /// Random octets of the device.
     fn random(&mut self, octets: &mut [u8]) -> Result<(), HsmError>;
     /// Destroys a session object.

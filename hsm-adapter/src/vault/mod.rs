@@ -6,20 +6,29 @@
 //! KEK(x)       = CKM_AES_CBC_ENCRYPT_DATA(seal-derive/vN, iv = 0, data = x)         in the HSM
 //! key_blob     = AES-KWP(DEK, private key)      w_pin = AES-KWP(KEK(U("pin", PIN)), DEK)
 //! w_sad        = AES-KWP(KEK(SHA-256("sad" ‖ secret ‖ content)), DEK)
-//! pin_check    = HMAC(pin-check/vN, U("pin", PIN))
-//! at rest      = AES-256-GCM(store/vN, aad = place, blob)                           key_blob and w_pin
+//! pin_check    = HMAC(pin-check/vN, len|U("pin", PIN))
+//! record_mac   = HMAC(record-mac/vN, len|record)
+//! at rest      = vN ‖ AES-256-GCM(store/vN, aad = len|table ‖ len|row ‖ len|field ‖ len|vN, blob)    key_blob and w_pin
 //! ```
 //!
+//! The DEK between: a change of PIN, an activation or a mandate re-wraps 32 octets; the key blob never changes.
 //! A PIN is judged by `pin_check` before anything is unwrapped, so a broken HSM never counts as a wrong PIN.
 
+mod formula;
 mod master;
 mod open;
+mod scratch;
 mod seal;
+
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{Content, Cost, Digest, HsmError, KeyAlgorithm, Pool, PoolState, Scheme, Secret, Stretcher, VaultError};
+use self::open::OpenKeys;
+use crate::{
+    Cost, HsmError, KeyAlgorithm, Pool, PoolState, Secret, Stretcher, VaultError, pool::Speed,
+};
 
 /// A signature PIN: exactly eight digits. Prints nothing, is wiped when dropped.
 pub struct Pin(Zeroizing<String>);
@@ -56,7 +65,7 @@ pub struct SealedKey {
 /// What opens a key for a while: content and wrapped DEK from the store, the secret from the other side.
 #[derive(Clone, Debug)]
 pub struct Activation {
-    /// Canonical octets of a [`Content`], as stored.
+    /// Canonical octets of a [`Content`](crate::Content), as stored.
     pub content: Vec<u8>,
     /// AES-KWP(KEK(secret, content), DEK), as stored.
     pub wrapped: Vec<u8>,
@@ -99,45 +108,173 @@ pub struct Master {
     pub created: bool,
 }
 
-/// The sealed keys of one slot.
-#[derive(Clone)]
-pub struct Vault {}
-
 impl Pin {
     /// `None` unless it is exactly eight ASCII digits.
-    pub fn parse(text: &str) -> Option<Self> { todo!() }
+    pub fn parse(text: &str) -> Option<Self> {
+        (text.len() == 8 && text.bytes().all(|octet| octet.is_ascii_digit()))
+            .then(|| Self(Zeroizing::new(text.to_owned())))
+    }
+}
+
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pin(…)")
+    }
+}
+
+/// The sealed keys of one slot.
+#[derive(Clone)]
+pub struct Vault {
+    pool: Pool,
+    stretcher: Stretcher,
+    opened: Arc<OpenKeys>,
 }
 
 impl Vault {
     /// `open_keys`: how many opened keys may stay in the HSM at once (least recently used goes first).
-    pub fn new(pool: Pool, stretcher: Stretcher, open_keys: usize) -> Self { todo!() }
+    pub fn new(pool: Pool, stretcher: Stretcher, open_keys: usize) -> Self {
+        Self {
+            opened: Arc::new(OpenKeys::new(pool.clone(), open_keys)),
+            pool,
+            stretcher,
+        }
+    }
+
     /// Makes the master keys that are missing.
-    pub async fn init(&self) -> Result<Vec<Master>, HsmError> { todo!() }
+    ///
+    /// # Errors
+    /// [`HsmError::Unfit`] when one is there and may do more than it should.
+    pub async fn init(&self) -> Result<Vec<Master>, HsmError> {
+        self.pool
+            .run(Speed::Slow, |session| master::init(session.hsm.as_mut()))
+            .await
+    }
+
     /// Finds every master key and proves the whole chain with a throw-away key; for the start of the service.
-    pub async fn check(&self) -> Result<(), HsmError> { todo!() }
-    /// Makes a key pair in the HSM, tests it (sign, verify, wrap, unwrap), seals it under the PIN. Record and its MAC are left
-    /// empty: [`Self::mac`] makes it when the certificate is there.
-    pub async fn generate(&self, credential: &str, generation: u32, algorithm: KeyAlgorithm, pin: &Pin) -> Result<SealedKey, VaultError> { todo!() }
-    /// Judges the PIN and re-wraps the DEK under secret and content: the wrapped DEK of a new [`Activation`].
-    pub async fn authorise(&self, key: &SealedKey, pin: &Pin, content: &[u8], secret: &Secret) -> Result<Vec<u8>, VaultError> { todo!() }
-    /// Re-wraps the DEK of a live activation under another content and secret.
-    pub async fn extend(&self, key: &SealedKey, from: &Activation, content: &[u8], secret: &Secret) -> Result<Vec<u8>, VaultError> { todo!() }
-    /// Opens the key (or finds it open: the cache is keyed by the very value that opens it), checks that content names this
-    /// credential and generation, has not expired at `now` (ms) and lists every digest, signs each, verifies each signature with the public key.
-    /// All or nothing.
-    pub async fn sign(&self, key: &SealedKey, activation: &Activation, scheme: Scheme, digests: &[Digest], now: i64) -> Result<Vec<Vec<u8>>, VaultError> { todo!() }
-    /// Destroys the opened key of an activation, if it is open.
-    pub async fn close(&self, activation: &Activation) { todo!() }
+    ///
+    /// # Errors
+    /// [`HsmError::Missing`] without a master key, [`HsmError::Unfit`] when the token cannot do what is needed.
+    pub async fn check(&self) -> Result<(), HsmError> {
+        let checked = self
+            .pool
+            .run(Speed::Slow, |session| master::check(session.hsm.as_mut()));
+        checked.await.map_err(|error| match error {
+            VaultError::Hsm(error) => error,
+            other => HsmError::Unfit(other.to_string()),
+        })
+    }
+
     /// HMAC over length-prefixed parts.
-    pub async fn mac(&self, key: MacKey, parts: &[&[u8]]) -> Result<[u8; 32], HsmError> { todo!() }
+    ///
+    /// # Errors
+    /// When the HSM does not answer.
+    pub async fn mac(&self, key: MacKey, parts: &[&[u8]]) -> Result<[u8; 32], HsmError> {
+        let parts: Vec<_> = parts
+            .iter()
+            .map(|part| Zeroizing::new(part.to_vec()))
+            .collect();
+        self.pool
+            .run(Speed::Fast, move |session| {
+                let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_slice()).collect();
+                master::mac(session.hsm.as_mut(), key, master::VERSION, &parts)
+            })
+            .await
+    }
+
     /// Seals a value for its place in the store.
-    pub async fn seal(&self, place: &Place<'_>, plain: &[u8]) -> Result<Vec<u8>, HsmError> { todo!() }
+    ///
+    /// # Errors
+    /// When the HSM does not answer.
+    pub async fn seal(&self, place: &Place<'_>, plain: &[u8]) -> Result<Vec<u8>, HsmError> {
+        let (place, plain) = (OwnedPlace::from(place), Zeroizing::new(plain.to_vec()));
+        self.pool
+            .run(Speed::Fast, move |session| {
+                master::seal_value(session.hsm.as_mut(), &place.borrow(), &plain)
+            })
+            .await
+    }
+
     /// Opens a value sealed for this place.
-    pub async fn unseal(&self, place: &Place<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, HsmError> { todo!() }
-    /// Random octets: the device's mixed (XOR) with the operating system's.
-    pub async fn random<const N: usize>(&self) -> Result<Zeroizing<[u8; N]>, HsmError> { todo!() }
+    ///
+    /// # Errors
+    /// [`HsmError::Refused`] when value or place is another.
+    pub async fn unseal(
+        &self,
+        place: &Place<'_>,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, HsmError> {
+        let (place, sealed) = (OwnedPlace::from(place), sealed.to_vec());
+        self.pool
+            .run(Speed::Fast, move |session| {
+                master::unseal_value(session.hsm.as_mut(), &place.borrow(), &sealed)
+            })
+            .await
+    }
+
+    /// Random octets: the device's mixed (XOR) with the operating system's, so that neither alone can spoil them.
+    ///
+    /// # Errors
+    /// When either has none.
+    pub async fn random<const N: usize>(&self) -> Result<Zeroizing<[u8; N]>, HsmError> {
+        let mut octets = self
+            .pool
+            .run(Speed::Fast, |session| {
+                let mut octets = Zeroizing::new([0; N]);
+                session.hsm.random(octets.as_mut())?;
+                Ok::<_, HsmError>(octets)
+            })
+            .await?;
+        let mut system = Zeroizing::new([0; N]);
+        getrandom::fill(system.as_mut())
+            .map_err(|error| HsmError::Unavailable(error.to_string()))?;
+        for (octet, other) in octets.iter_mut().zip(system.iter()) {
+            *octet ^= other;
+        }
+        Ok(octets)
+    }
+
     /// Whether the slot signs, on the slow lane.
-    pub async fn health(&self) -> Result<(), HsmError> { todo!() }
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn health(&self) -> Result<(), HsmError> {
+        self.pool
+            .run(Speed::Slow, |session| session.hsm.health())
+            .await
+    }
+
     /// Sessions, queue, opened keys, for metrics.
-    pub fn state(&self) -> PoolState { todo!() }
+    pub fn state(&self) -> PoolState {
+        PoolState {
+            open_keys: self.opened.count(),
+            ..self.pool.state()
+        }
+    }
+}
+
+/// A [`Place`] that travels to another thread.
+struct OwnedPlace {
+    table: String,
+    row: String,
+    field: String,
+}
+
+impl From<&Place<'_>> for OwnedPlace {
+    fn from(place: &Place<'_>) -> Self {
+        Self {
+            table: place.table.to_owned(),
+            row: place.row.to_owned(),
+            field: place.field.to_owned(),
+        }
+    }
+}
+
+impl OwnedPlace {
+    fn borrow(&self) -> Place<'_> {
+        Place {
+            table: &self.table,
+            row: &self.row,
+            field: &self.field,
+        }
+    }
 }

@@ -1,0 +1,308 @@
+//! A bounded set of sessions: a fixed number of threads, each owning one, behind queues with a deadline.
+//!
+//! Threads and not the runtime's blocking pool: a session must not be used by two threads, and a device that hangs must
+//! not take the runtime with it. Two lanes: signatures never wait behind the generation of an RSA key.
+//!
+//! A session that is lost is replaced once and its job run again; when that fails too, jobs are answered with
+//! [`HsmError::Unavailable`] at once and the thread keeps trying. The loss of one session makes every other prove itself,
+//! so that a device that is gone is let go of entirely: only then can some modules find it again.
+
+mod lane;
+mod worker;
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::oneshot, time};
+
+use self::{
+    lane::{Job, Lane, Ran},
+    worker::Worker,
+};
+use crate::{Hsm, HsmError, Token, VaultError};
+
+/// How long the end of the last [`Pool`] waits for calls under way.
+const PARTING: Duration = Duration::from_secs(5);
+
+/// Bounds of a pool.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolLimits {
+    /// Sessions that sign (the fast lane); one more serves the slow lane.
+    pub sessions: usize,
+    /// Jobs that may wait, in each lane.
+    pub queue: usize,
+    /// How long a job may wait before it is refused with [`HsmError::Busy`].
+    pub deadline: Duration,
+}
+
+/// What a pool is doing, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolState {
+    /// Sessions that are open.
+    pub sessions: usize,
+    /// Sessions at work.
+    pub busy: usize,
+    /// Jobs that wait.
+    pub waiting: usize,
+    /// Keys kept open in the HSM.
+    pub open_keys: usize,
+}
+
+/// A bounded pool of sessions; clones share it, and the threads end with the last one.
+#[derive(Clone)]
+pub struct Pool {
+    threads: Arc<Threads>,
+}
+
+/// Which threads a job is for.
+#[derive(Clone, Copy)]
+pub(crate) enum Speed {
+    /// Signing, opening, sealing.
+    Fast,
+    /// Key generation, search, health.
+    Slow,
+}
+
+/// A session as jobs see it.
+pub(crate) struct Session {
+    pub(crate) hsm: Box<dyn Hsm>,
+    /// Never given twice in a pool: objects made through this session die with it.
+    pub(crate) id: SessionId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SessionId(u64);
+
+/// What a job may fail with: the pool looks for the HSM's part in it.
+pub(crate) trait Failure: From<HsmError> + Send + 'static {
+    fn hsm(&self) -> Option<&HsmError>;
+}
+
+impl Failure for HsmError {
+    fn hsm(&self) -> Option<&HsmError> {
+        Some(self)
+    }
+}
+
+impl Failure for VaultError {
+    fn hsm(&self) -> Option<&HsmError> {
+        match self {
+            Self::Hsm(error) => Some(error),
+            Self::WrongPin | Self::NotBound | Self::Expired | Self::Damaged => None,
+        }
+    }
+}
+
+/// What the threads of a pool share.
+struct Shared {
+    token: Arc<dyn Token>,
+    fast: Lane,
+    slow: Lane,
+    /// Sessions opened so far.
+    opened: AtomicU64,
+    /// Sessions lost so far: when it moves, every session is proved.
+    lost: AtomicU64,
+    alive: Mutex<HashSet<SessionId>>,
+    closed: AtomicBool,
+    running: Mutex<usize>,
+    ended: Condvar,
+}
+
+struct Threads {
+    shared: Arc<Shared>,
+    deadline: Duration,
+}
+
+impl Pool {
+    /// Starts the threads; each opens its session and logs in. A device that does not answer yet is waited for.
+    ///
+    /// # Errors
+    /// [`HsmError::PinRefused`], and [`HsmError::Unfit`] when the module cannot be loaded or has no such token.
+    pub fn start(token: Arc<dyn Token>, limits: PoolLimits) -> Result<Self, HsmError> {
+        let shared = Arc::new(Shared {
+            token,
+            fast: Lane::new(limits.queue),
+            slow: Lane::new(limits.queue),
+            opened: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            alive: Mutex::default(),
+            closed: AtomicBool::new(false),
+            running: Mutex::new(0),
+            ended: Condvar::new(),
+        });
+        // From here on an early return ends the threads.
+        let pool = Self {
+            threads: Arc::new(Threads {
+                shared: shared.clone(),
+                deadline: limits.deadline,
+            }),
+        };
+        let fast = std::iter::repeat_n(Speed::Fast, limits.sessions.max(1));
+        let (report, reports) = mpsc::channel();
+        for (number, speed) in fast.chain([Speed::Slow]).enumerate() {
+            let mut worker = Worker::new(shared.clone(), speed);
+            let report = report.clone();
+            *lock(&shared.running) += 1;
+            let thread = thread::Builder::new()
+                .name(format!("hsm-{}-{number}", shared.token.name()))
+                .spawn(move || {
+                    // The caller may have given up on an earlier report.
+                    let _ = report.send(worker.open());
+                    drop(report);
+                    worker.run();
+                });
+            if let Err(error) = thread {
+                *lock(&shared.running) -= 1;
+                return Err(HsmError::Unavailable(format!("no thread: {error}")));
+            }
+        }
+        drop(report);
+        for opened in reports {
+            match opened {
+                Ok(()) => {}
+                Err(HsmError::Unavailable(reason)) => {
+                    tracing::warn!(slot = shared.token.name(), reason, "no session yet");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(pool)
+    }
+
+    /// Runs a job on a session. It may be run a second time when the first ended with a lost session or object; a job that
+    /// signed must not end so.
+    pub(crate) async fn run<T, E>(
+        &self,
+        speed: Speed,
+        work: impl FnMut(&mut Session) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Failure,
+    {
+        let deadline = self.threads.deadline;
+        let lane = self.threads.shared.lane(speed);
+        let (answer, mut answered) = oneshot::channel();
+        let claimed = Arc::new(AtomicBool::new(false));
+        lane.push(Box::new(Task {
+            work,
+            answer: Some(answer),
+            claimed: claimed.clone(),
+            until: Instant::now() + deadline,
+        }))?;
+        let result = match time::timeout(deadline, &mut answered).await {
+            Ok(result) => result,
+            // Whoever sets the flag has the job: a thread that already runs it is waited for.
+            Err(_) if !claimed.swap(true, Ordering::AcqRel) => return Err(lane.busy().into()),
+            Err(_) => answered.await,
+        };
+        result
+            .unwrap_or_else(|_| Err(HsmError::Unavailable("the pool has ended".to_owned()).into()))
+    }
+
+    /// Whether a session still lives, and with it the objects made through it.
+    pub(crate) fn alive(&self, session: SessionId) -> bool {
+        lock(&self.threads.shared.alive).contains(&session)
+    }
+
+    /// What the pool is doing now.
+    pub fn state(&self) -> PoolState {
+        let shared = &self.threads.shared;
+        let mut state = PoolState::default();
+        for lane in [&shared.fast, &shared.slow] {
+            lane.add_to(&mut state);
+        }
+        state
+    }
+}
+
+impl Shared {
+    fn lane(&self, speed: Speed) -> &Lane {
+        match speed {
+            Speed::Fast => &self.fast,
+            Speed::Slow => &self.slow,
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        let shared = &self.shared;
+        shared.closed.store(true, Ordering::Release);
+        shared.fast.wake_all();
+        shared.slow.wake_all();
+        // A process that exits under a call into the module may crash in it.
+        let running = lock(&shared.running);
+        let waited = shared
+            .ended
+            .wait_timeout_while(running, PARTING, |running| *running > 0);
+        if waited.is_ok_and(|(running, _)| *running > 0) {
+            tracing::warn!(slot = shared.token.name(), "an HSM call has not come back");
+        }
+    }
+}
+
+/// A job and the way back to its caller.
+struct Task<F, T, E> {
+    work: F,
+    answer: Option<oneshot::Sender<Result<T, E>>>,
+    claimed: Arc<AtomicBool>,
+    until: Instant,
+}
+
+impl<F, T, E> Job for Task<F, T, E>
+where
+    F: FnMut(&mut Session) -> Result<T, E> + Send,
+    T: Send,
+    E: Failure,
+{
+    fn wanted(&self) -> bool {
+        self.answer
+            .as_ref()
+            .is_some_and(|answer| !answer.is_closed())
+            && !self.claimed.load(Ordering::Acquire)
+    }
+
+    fn claim(&self) -> bool {
+        // Past its deadline the caller answers for itself.
+        self.wanted() && Instant::now() < self.until && !self.claimed.swap(true, Ordering::AcqRel)
+    }
+
+    fn run(&mut self, session: &mut Session, last: bool) -> Ran {
+        let result = (self.work)(session);
+        let ran = match result.as_ref().err().and_then(Failure::hsm) {
+            Some(HsmError::Unavailable(_)) => Ran::SessionLost,
+            Some(HsmError::Missing(_)) => Ran::ObjectLost,
+            _ => Ran::Answered,
+        };
+        if last || ran == Ran::Answered {
+            self.send(result);
+        }
+        ran
+    }
+
+    fn refuse(&mut self, error: HsmError) {
+        self.send(Err(error.into()));
+    }
+}
+
+impl<F, T, E> Task<F, T, E> {
+    fn send(&mut self, result: Result<T, E>) {
+        if let Some(answer) = self.answer.take() {
+            // The caller may be gone; then nobody wants to know.
+            let _ = answer.send(result);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

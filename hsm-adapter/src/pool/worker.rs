@@ -1,0 +1,207 @@
+//! A thread and its session.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use super::{
+    Session, SessionId, Shared, Speed,
+    lane::{Job, Lane, Next, Ran},
+    lock,
+};
+use crate::HsmError;
+
+/// Pauses between tries to get a session back: doubled from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    speed: Speed,
+    session: Option<Session>,
+    /// Whether the lane counts on this worker.
+    up: bool,
+    /// Losses this worker has answered by proving its session.
+    seen: u64,
+    pause: Duration,
+    /// The PIN was refused: no more tries.
+    barred: bool,
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, speed: Speed) -> Self {
+        Self {
+            shared,
+            speed,
+            session: None,
+            up: false,
+            seen: 0,
+            pause: FIRST_PAUSE,
+            barred: false,
+        }
+    }
+
+    fn lane(&self) -> &Lane {
+        self.shared.lane(self.speed)
+    }
+
+    fn ended(&self) -> bool {
+        self.shared.closed.load(Ordering::Acquire)
+    }
+
+    /// Opens a session and has it prove that it works.
+    pub(super) fn open(&mut self) -> Result<(), HsmError> {
+        let lost = self.shared.lost.load(Ordering::Acquire);
+        let opened = self.shared.token.open().and_then(|mut hsm| {
+            hsm.health()?;
+            Ok(hsm)
+        });
+        match opened {
+            Ok(hsm) => {
+                let id = SessionId(self.shared.opened.fetch_add(1, Ordering::Relaxed));
+                lock(&self.shared.alive).insert(id);
+                self.session = Some(Session { hsm, id });
+                self.seen = lost;
+                self.pause = FIRST_PAUSE;
+                if !self.up {
+                    self.lane().up();
+                    self.up = true;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.barred = matches!(error, HsmError::PinRefused(_));
+                self.down(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    /// Serves until the pool ends.
+    pub(super) fn run(mut self) {
+        loop {
+            if self.session.is_none() {
+                if self.ended() {
+                    break;
+                }
+                self.recover();
+                continue;
+            }
+            let next = self.lane().next(
+                || self.ended(),
+                || self.shared.lost.load(Ordering::Acquire) != self.seen,
+            );
+            match next {
+                Next::Serve(mut job) => {
+                    let begun = Instant::now();
+                    self.serve(job.as_mut());
+                    self.lane().done(begun.elapsed());
+                }
+                Next::Prove => self.prove(),
+                Next::End => break,
+            }
+        }
+    }
+
+    fn recover(&mut self) {
+        let pause = if self.barred {
+            Duration::MAX
+        } else {
+            self.pause
+        };
+        self.lane().pause(pause, || self.ended());
+        if self.ended() || self.barred {
+            return;
+        }
+        match self.open() {
+            Ok(()) => tracing::info!(slot = self.shared.token.name(), "an HSM session is back"),
+            Err(_) => self.pause = (self.pause * 2).min(LAST_PAUSE),
+        }
+    }
+
+    /// Runs a job; when its session or an object is lost under it, once more on what is there now.
+    fn serve(&mut self, job: &mut dyn Job) {
+        match self.attempt(job, false) {
+            Ran::Answered => return,
+            Ran::ObjectLost => {}
+            Ran::SessionLost => {
+                self.drop_session();
+                if let Err(error) = self.open() {
+                    job.refuse(error);
+                    return;
+                }
+            }
+            Ran::Panicked => return self.bury(job),
+        }
+        match self.attempt(job, true) {
+            Ran::Answered | Ran::ObjectLost => {}
+            Ran::SessionLost => {
+                self.drop_session();
+                self.down(HsmError::Unavailable(
+                    "sessions are lost again and again".to_owned(),
+                ));
+            }
+            Ran::Panicked => self.bury(job),
+        }
+    }
+
+    /// What a job did before it panicked nobody knows, nor what became of its session.
+    fn bury(&mut self, job: &mut dyn Job) {
+        job.refuse(HsmError::OutcomeUnknown("a job panicked".to_owned()));
+        self.drop_session();
+        if let Err(error) = self.open() {
+            tracing::warn!(slot = self.shared.token.name(), %error, "no new session after a panic");
+        }
+    }
+
+    fn attempt(&mut self, job: &mut dyn Job, last: bool) -> Ran {
+        let Some(session) = self.session.as_mut() else {
+            return Ran::SessionLost;
+        };
+        // The session is replaced after a panic, and what else a job touches it owns.
+        catch_unwind(AssertUnwindSafe(|| job.run(session, last))).unwrap_or(Ran::Panicked)
+    }
+
+    fn prove(&mut self) {
+        self.seen = self.shared.lost.load(Ordering::Acquire);
+        let proved = self.session.as_mut().map(|session| session.hsm.health());
+        if let Some(Err(error)) = proved {
+            self.drop_session();
+            self.down(error);
+        }
+    }
+
+    /// Gives the session up and has the others prove theirs.
+    fn drop_session(&mut self) {
+        let Some(session) = self.session.take() else {
+            return;
+        };
+        tracing::warn!(
+            slot = self.shared.token.name(),
+            "an HSM session is given up"
+        );
+        lock(&self.shared.alive).remove(&session.id);
+        drop(session);
+        self.shared.lost.fetch_add(1, Ordering::AcqRel);
+        self.shared.fast.wake_all();
+        self.shared.slow.wake_all();
+    }
+
+    /// No session, and none to be had now.
+    fn down(&mut self, reason: HsmError) {
+        self.lane().down(reason, self.up);
+        self.up = false;
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            lock(&self.shared.alive).remove(&session.id);
+        }
+        *lock(&self.shared.running) -= 1;
+        self.shared.ended.notify_all();
+    }
+}
