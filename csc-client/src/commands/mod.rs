@@ -1,0 +1,5 @@
+//! The commands, each a file.
+
+pub(crate) mod info;
+pub(crate) mod list;
+pub(crate) mod sign;

@@ -1,0 +1,120 @@
+//! Everything that people read or type: results on standard output, the rest on standard error.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the one place that speaks to people"
+)]
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use zeroize::Zeroizing;
+
+/// A text that is wiped from memory, and that no formatting shows.
+pub(crate) type Secret = Zeroizing<String>;
+
+/// Prints a line of the result.
+pub(crate) fn result(line: &str) {
+    println!("{line}");
+}
+
+/// Tells something on the way.
+pub(crate) fn note(line: &str) {
+    eprintln!("{line}");
+}
+
+/// Tells why the program ends in failure.
+pub(crate) fn complain(error: &anyhow::Error) {
+    eprintln!("csc-client: {error:#}");
+}
+
+/// A progress bar on standard error; none where that is not a terminal.
+pub(crate) fn progress(length: usize, what: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len}");
+    ProgressBar::new(length as u64)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        .with_message(what)
+}
+
+/// Asks for a secret, without echo; where standard input is not a terminal, its next line is taken.
+pub(crate) fn secret(label: &str) -> anyhow::Result<Secret> {
+    if io::stdin().is_terminal() {
+        return rpassword::prompt_password(format!("{label}: "))
+            .map(Secret::new)
+            .context("the terminal cannot be read");
+    }
+    let mut line = Secret::default();
+    let length = io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .context("standard input cannot be read")?;
+    ensure!(
+        length > 0,
+        "standard input ended where {label} was expected, one a line"
+    );
+    trim_line_end(&mut line);
+    Ok(line)
+}
+
+/// Lets the user choose one of `options`, and gives its position; fails where there is nobody to ask.
+pub(crate) fn choose(question: &str, options: &[String]) -> anyhow::Result<usize> {
+    if !interactive() {
+        bail!("{question}: {}", options.join(", "));
+    }
+    note(&format!("{question}:"));
+    for (number, option) in options.iter().enumerate() {
+        note(&format!("  {}  {option}", number + 1));
+    }
+    loop {
+        eprint!("1 to {}: ", options.len());
+        io::stderr().flush()?;
+        let mut line = String::new();
+        ensure!(
+            io::stdin().lock().read_line(&mut line)? > 0,
+            "nothing was chosen"
+        );
+        match line.trim().parse::<usize>() {
+            Ok(number) if (1..=options.len()).contains(&number) => return Ok(number - 1),
+            _ => {}
+        }
+    }
+}
+
+/// Lets the user choose one of `options`; the first, where there is nobody to ask.
+pub(crate) fn choose_or_first(question: &str, options: &[String]) -> anyhow::Result<usize> {
+    if interactive() {
+        choose(question, options)
+    } else {
+        Ok(0)
+    }
+}
+
+fn interactive() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+/// What a shell command prints, its line end cut off.
+pub(crate) fn output_of(command: &str) -> anyhow::Result<Secret> {
+    let output = Command::new("sh")
+        .args(["-c", command])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output();
+    let output = output.with_context(|| format!("--otp-command {command} does not start"))?;
+    ensure!(
+        output.status.success(),
+        "--otp-command {command} failed ({})",
+        output.status
+    );
+    let mut text =
+        Secret::new(String::from_utf8(output.stdout).context("--otp-command printed no text")?);
+    trim_line_end(&mut text);
+    ensure!(!text.is_empty(), "--otp-command {command} printed no code");
+    Ok(text)
+}
+
+fn trim_line_end(line: &mut String) {
+    line.truncate(line.trim_end_matches(['\r', '\n']).len());
+}
