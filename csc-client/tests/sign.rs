@@ -1,9 +1,4 @@
 //! The client against a service, from the command line to the signed files.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot prepare itself fails"
-)]
 
 mod support;
 

@@ -194,7 +194,7 @@ mod tests {
 
     use super::*;
     use crate::api::credential::Kind;
-    use crate::api::credential::tests::credential;
+    use crate::api::credential::answer::tests::credential;
 
     fn body(version: Version, given: &[Given]) -> Value {
         let scheme = Scheme::Ecdsa(DigestAlgorithm::Sha256);

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{Api, Info, checked, decode, send};
-use crate::terminal::Secret;
+use crate::terminal::{self, Secret};
 
 /// One of several authorization servers (`info.oauth2Servers`, CSC API v2.2).
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -17,9 +17,16 @@ pub(super) struct Server {
 }
 
 /// The endpoints in use.
-pub(super) struct Endpoints {
+struct Endpoints {
     token: Url,
     revocation: Option<Url>,
+}
+
+/// An application that logs in with a secret of its own.
+pub(super) struct Application {
+    endpoints: Endpoints,
+    id: String,
+    secret: Secret,
 }
 
 /// Metadata of an authorization server (RFC 8414).
@@ -35,7 +42,7 @@ struct TokenAnswer {
 }
 
 impl Endpoints {
-    pub(super) async fn find(api: &Api, info: &Info) -> anyhow::Result<Self> {
+    async fn find(api: &Api, info: &Info) -> anyhow::Result<Self> {
         let server = info
             .oauth2_servers
             .iter()
@@ -74,42 +81,46 @@ impl Endpoints {
             revocation: Some(endpoint("revoke")?),
         })
     }
+}
 
-    pub(super) async fn token(
-        &self,
-        api: &Api,
-        client_id: &str,
-        client_secret: &str,
-    ) -> anyhow::Result<Secret> {
+impl Application {
+    /// Finds the service's authorization server, then asks for the secret.
+    pub(super) async fn new(api: &Api, info: &Info, id: &str) -> anyhow::Result<Self> {
+        let endpoints = Endpoints::find(api, info).await?;
+        let secret = terminal::secret(&format!("Client secret of {id}"))?;
+        Ok(Self {
+            endpoints,
+            id: id.to_owned(),
+            secret,
+        })
+    }
+
+    /// A service token.
+    pub(super) async fn token(&self, api: &Api) -> anyhow::Result<Secret> {
         let form = [
             ("grant_type", "client_credentials"),
-            ("client_id", client_id),
-            ("client_secret", client_secret),
+            ("client_id", &self.id),
+            ("client_secret", &self.secret),
         ];
         let (_, body) = send(
             "oauth2/token",
-            api.http.post(self.token.clone()).form(&form),
+            api.http.post(self.endpoints.token.clone()).form(&form),
         )
         .await?;
         let answer: TokenAnswer = decode("oauth2/token", &body)?;
         Ok(Secret::new(answer.access_token))
     }
 
-    pub(super) async fn revoke(
-        &self,
-        api: &Api,
-        client_id: &str,
-        client_secret: &str,
-        token: &str,
-    ) -> anyhow::Result<()> {
-        let Some(endpoint) = &self.revocation else {
+    /// Ends a token.
+    pub(super) async fn revoke(&self, api: &Api, token: &str) -> anyhow::Result<()> {
+        let Some(endpoint) = &self.endpoints.revocation else {
             return Ok(());
         };
         let form = [
             ("token", token),
             ("token_type_hint", "access_token"),
-            ("client_id", client_id),
-            ("client_secret", client_secret),
+            ("client_id", &self.id),
+            ("client_secret", &self.secret),
         ];
         send("oauth2/revoke", api.http.post(endpoint.clone()).form(&form))
             .await

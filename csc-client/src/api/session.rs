@@ -3,7 +3,7 @@
 use anyhow::{bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::oauth::Endpoints;
+use super::oauth::Application;
 use super::{Api, Info, decode, send};
 use crate::arguments::Service;
 use crate::terminal::{self, Secret};
@@ -20,11 +20,7 @@ pub(crate) struct Session {
 enum End {
     Nothing,
     Login,
-    OAuth {
-        endpoints: Endpoints,
-        client_id: String,
-        client_secret: Secret,
-    },
+    OAuth(Box<Application>),
 }
 
 #[derive(Serialize)]
@@ -104,17 +100,12 @@ impl Session {
         client_id: &str,
         user_id: Option<String>,
     ) -> anyhow::Result<Self> {
-        let endpoints = Endpoints::find(&api, info).await?;
-        let client_secret = terminal::secret(&format!("Client secret of {client_id}"))?;
-        api.token = Some(endpoints.token(&api, client_id, &client_secret).await?);
+        let application = Application::new(&api, info, client_id).await?;
+        api.token = Some(application.token(&api).await?);
         Ok(Self {
             api,
             user_id,
-            end: End::OAuth {
-                endpoints,
-                client_id: client_id.to_owned(),
-                client_secret,
-            },
+            end: End::OAuth(Box::new(application)),
         })
     }
 
@@ -130,15 +121,7 @@ impl Session {
                 };
                 self.api.call_any("auth/revoke", &request).await.map(|_| ())
             }
-            End::OAuth {
-                endpoints,
-                client_id,
-                client_secret,
-            } => {
-                endpoints
-                    .revoke(&self.api, client_id, client_secret, &token)
-                    .await
-            }
+            End::OAuth(application) => application.revoke(&self.api, &token).await,
         };
         if let Err(error) = outcome {
             terminal::note(&format!("the log-in could not be ended: {error:#}"));

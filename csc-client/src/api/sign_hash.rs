@@ -127,7 +127,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::credential::tests::credential;
+    use crate::api::credential::answer::tests::credential;
 
     fn algorithm() -> Algorithm {
         let scheme = Scheme::Ecdsa(DigestAlgorithm::Sha256);
