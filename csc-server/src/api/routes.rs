@@ -91,7 +91,7 @@ async fn observe(mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let mut response = next.run(request).await.into_response();
     let (took, status) = (began.elapsed(), response.status());
-    tracing::info!(request = id, %method, route, status = status.as_u16(), micros = took.as_micros(), "request");
+    tracing::info!(request = id, %method, route, status = status.as_u16(), ms = took.as_micros() as f64 / 1000.0, "request");
     let labels = [("route", route), ("status", status.as_u16().to_string())];
     metrics::counter!("csc_requests_total", &labels).increment(1);
     metrics::histogram!("csc_request_seconds", &labels).record(took.as_secs_f64());

@@ -1,0 +1,244 @@
+//! What units may rely on, on SQLite and on PostgreSQL. PostgreSQL is the one that `conformance-tests/run` starts.
+
+use csc_server::{
+    audit::{self, Chain, Event},
+    params,
+    store::{Location, Store, StoreError, Tx},
+};
+use sqlx::Executor;
+
+/// A database of its own for one test, and as many nodes on it as asked for.
+struct Database {
+    location: Location,
+    _folder: tempfile::TempDir,
+}
+
+impl Database {
+    fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            location: Location::Sqlite(folder.path().join("store.sqlite")),
+            _folder: folder,
+        }
+    }
+
+    async fn postgres() -> Self {
+        let url = std::env::var("CSC_TEST_POSTGRES")
+            .expect("CSC_TEST_POSTGRES is not set: start `conformance-tests/run`");
+        let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
+        let name = format!("store_{}", csc_server::ids::random_id());
+        let admin = sqlx::PgPool::connect_with(options.clone()).await.unwrap();
+        admin
+            .execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
+            .await
+            .unwrap();
+        Self {
+            location: Location::Postgres(Box::new(options.database(&name))),
+            _folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    async fn node(&self) -> Store {
+        Store::open(&self.location, 2, Box::new(Chain::start()))
+            .await
+            .unwrap()
+    }
+}
+
+/// Runs a test on both databases.
+macro_rules! on_both {
+    ($($(#[$doc:meta])* $name:ident => $test:expr;)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { $test(super::Database::sqlite()).await; })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { $test(super::Database::postgres().await).await; })*
+        }
+    };
+}
+
+on_both! {
+    what_a_unit_wrote_is_there_for_every_node => super::written_is_there;
+    a_refusal_commits_what_it_counted => super::refusal_commits;
+    a_failing_unit_takes_nothing_with_it_and_leaves_its_neighbours => super::failure_is_alone;
+    of_64_uses_on_two_nodes_exactly_five_win => super::exactly_five_win;
+    each_node_writes_one_gapless_chain_of_audit_rows => super::gapless_chains;
+    null_and_octets_come_back_as_they_went => super::values_come_back;
+}
+
+async fn add_client(store: &Store, id: &'static str) -> Result<u64, StoreError> {
+    store
+        .write(async move |tx: &mut Tx| {
+            let sql =
+                "INSERT INTO client (id, name, secret_hash, created) VALUES ($1, 'n', NULL, 0)";
+            tx.execute(sql, params![id]).await
+        })
+        .await
+}
+
+async fn clients(store: &Store) -> i64 {
+    store
+        .find("SELECT COUNT(*) FROM client", &[])
+        .await
+        .unwrap()
+        .unwrap()
+        .get(0)
+        .unwrap()
+}
+
+async fn written_is_there(database: Database) {
+    let (one, other) = (database.node().await, database.node().await);
+    add_client(&one, "a").await.unwrap();
+    assert_eq!(clients(&other).await, 1);
+}
+
+async fn refusal_commits(database: Database) {
+    let store = database.node().await;
+    add_client(&store, "a").await.unwrap();
+    let refused: Result<(), &str> = store
+        .write(async |tx: &mut Tx| {
+            tx.execute(
+                "UPDATE client SET created = created + 1 WHERE id = 'a'",
+                &[],
+            )
+            .await?;
+            Ok(Err("no"))
+        })
+        .await
+        .unwrap();
+    assert_eq!(refused, Err("no"));
+    let mut row = store
+        .find("SELECT created FROM client", &[])
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(row.get::<i64>(0).unwrap(), 1);
+}
+
+async fn failure_is_alone(database: Database) {
+    let store = database.node().await;
+    add_client(&store, "a").await.unwrap();
+    let units = (0..20).map(|number| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            store
+                .write(async move |tx: &mut Tx| {
+                    let id = format!("c{number}");
+                    let sql = "INSERT INTO client (id, name, secret_hash, created) VALUES ($1, 'n', NULL, 0)";
+                    tx.execute(sql, params![id.as_str()]).await?;
+                    if number % 2 == 0 {
+                        // A second row of the same key: refused by the database.
+                        tx.execute(sql, params!["a"]).await?;
+                    }
+                    Ok(())
+                })
+                .await
+        })
+    });
+    for (number, unit) in units.collect::<Vec<_>>().into_iter().enumerate() {
+        assert_eq!(unit.await.unwrap().is_ok(), number % 2 == 1);
+    }
+    assert_eq!(clients(&store).await, 11);
+}
+
+async fn exactly_five_win(database: Database) {
+    let nodes = [database.node().await, database.node().await];
+    add_client(&nodes[0], "a").await.unwrap();
+    nodes[0]
+        .write(async |tx: &mut Tx| {
+            tx.execute("UPDATE client SET created = 5 WHERE id = 'a'", &[])
+                .await
+        })
+        .await
+        .unwrap();
+    let uses = (0..64).map(|number| {
+        let store = nodes[number % 2].clone();
+        tokio::spawn(async move {
+            store
+                .write(async |tx: &mut Tx| {
+                    tx.execute(
+                        "UPDATE client SET created = created - 1 WHERE id = 'a' AND created > 0",
+                        &[],
+                    )
+                    .await
+                })
+                .await
+                .unwrap()
+        })
+    });
+    let mut winners = 0;
+    for used in uses.collect::<Vec<_>>() {
+        winners += used.await.unwrap();
+    }
+    assert_eq!(winners, 5);
+}
+
+async fn gapless_chains(database: Database) {
+    let nodes = [database.node().await, database.node().await];
+    let records = (0..40).map(|number| {
+        let store = nodes[number % 2].clone();
+        tokio::spawn(async move {
+            store
+                .write(async move |tx: &mut Tx| {
+                    audit::record(tx, 7, "", &Event::Stop);
+                    // Every fourth unit fails after it recorded: its row must not appear.
+                    if number % 8 < 2 {
+                        Err(StoreError::Corrupt("on purpose"))
+                    } else {
+                        Ok(())
+                    }
+                })
+                .await
+                .is_ok()
+        })
+    });
+    let mut kept = 0;
+    for record in records.collect::<Vec<_>>() {
+        kept += i64::from(record.await.unwrap());
+    }
+    assert_eq!(kept, 30);
+    let sql = "SELECT chain, COUNT(*), MIN(sequence), MAX(sequence) FROM audit GROUP BY chain";
+    let rows = nodes[0].query(sql, &[]).await.unwrap();
+    assert_eq!(rows.len(), 2);
+    for mut row in rows {
+        assert_eq!(row.get::<i64>(1).unwrap(), row.get::<i64>(3).unwrap());
+        assert_eq!(row.get::<i64>(2).unwrap(), 1);
+    }
+}
+
+async fn values_come_back(database: Database) {
+    let store = database.node().await;
+    let octets = vec![0_u8, 255, 1];
+    let sent = octets.clone();
+    store
+        .write(async move |tx: &mut Tx| {
+            let sql =
+                "INSERT INTO client (created, id, name, secret_hash) VALUES ($2, $1, 'è', $3)";
+            tx.execute(sql, params!["with", i64::MAX, Some(sent.clone())])
+                .await?;
+            tx.execute(sql, params!["without", i64::MIN, None::<Vec<u8>>])
+                .await
+        })
+        .await
+        .unwrap();
+    let rows = store
+        .query(
+            "SELECT id, name, secret_hash, created FROM client ORDER BY id",
+            &[],
+        )
+        .await
+        .unwrap();
+    let read = rows.into_iter().map(|mut row| {
+        let text = (row.get::<String>(0).unwrap(), row.get::<String>(1).unwrap());
+        (
+            text,
+            row.optional::<Vec<u8>>(2).unwrap(),
+            row.get::<i64>(3).unwrap(),
+        )
+    });
+    let expected = [
+        (("with".into(), "è".into()), Some(octets), i64::MAX),
+        (("without".into(), "è".into()), None, i64::MIN),
+    ];
+    assert_eq!(read.collect::<Vec<_>>(), expected);
+}
