@@ -6,6 +6,7 @@ use http::StatusCode;
 use crate::{
     api::{fault::Fault, params::Params},
     app::App,
+    credential::{self, sad::Sad},
     oauth::{ServiceAccess, token},
 };
 
@@ -23,14 +24,22 @@ pub(crate) async fn handle(
         return Err(INVALID_HINT);
     }
     params.check_free_text()?;
-    app.tokens
-        .revoke(token, &access)
-        .await
-        .map_err(|error| match error {
-            token::Error::Unknown => Fault::Text("Invalid string parameter token"),
-            error => error.into(),
-        })?;
-    Ok(StatusCode::NO_CONTENT)
+    match app.tokens.revoke(token, &access).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(token::Error::Unknown) => revoke_sad(&app, &access, token).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A SAD is a token too.
+async fn revoke_sad(app: &App, access: &ServiceAccess, token: &str) -> Result<StatusCode, Fault> {
+    const UNKNOWN: Fault = Fault::Text("Invalid string parameter token");
+    let sad = Sad::parse(token).map_err(|_| UNKNOWN)?;
+    match app.keys.revoke(access, sad).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(credential::Error::InvalidSad) => Err(UNKNOWN),
+        Err(error) => Err(error.into()),
+    }
 }
 
 const INVALID_HINT: Fault = Fault::Text("Invalid string parameter token_type_hint");
