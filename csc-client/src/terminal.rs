@@ -6,6 +6,7 @@
 )]
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
@@ -17,17 +18,22 @@ pub(crate) type Secret = Zeroizing<String>;
 
 /// Prints a line of the result.
 pub(crate) fn result(line: &str) {
-    println!("{line}");
+    println!("{}", plain(line));
+}
+
+/// Prints the path of a file that was written, as it is.
+pub(crate) fn written(path: &Path) {
+    println!("{}", path.display());
 }
 
 /// Tells something on the way.
 pub(crate) fn note(line: &str) {
-    eprintln!("{line}");
+    eprintln!("{}", plain(line));
 }
 
 /// Tells why the program ends in failure.
 pub(crate) fn complain(error: &anyhow::Error) {
-    eprintln!("csc-client: {error:#}");
+    eprintln!("{}", plain(&format!("csc-client: {error:#}")));
 }
 
 /// A progress bar on standard error; none where that is not a terminal.
@@ -41,7 +47,7 @@ pub(crate) fn progress(length: usize, what: &'static str) -> ProgressBar {
 /// Asks for a secret, without echo; where standard input is not a terminal, its next line is taken.
 pub(crate) fn secret(label: &str) -> anyhow::Result<Secret> {
     if io::stdin().is_terminal() {
-        return rpassword::prompt_password(format!("{label}: "))
+        return rpassword::prompt_password(plain(&format!("{label}: ")))
             .map(Secret::new)
             .context("the terminal cannot be read");
     }
@@ -115,6 +121,23 @@ pub(crate) fn output_of(command: &str) -> anyhow::Result<Secret> {
     Ok(text)
 }
 
+/// The text without what could command the terminal: much of it comes from the service.
+fn plain(text: &str) -> String {
+    text.chars()
+        .filter(|character| !character.is_control() || *character == '\t')
+        .collect()
+}
+
 fn trim_line_end(line: &mut String) {
     line.truncate(line.trim_end_matches(['\r', '\n']).len());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_service_says_cannot_command_the_terminal() {
+        assert_eq!(plain("PIN\u{1b}]0;title\u{7}\r\n"), "PIN]0;title");
+    }
 }

@@ -225,7 +225,7 @@ async fn an_application_logs_in_with_its_secret_and_names_the_user() {
     let output = client(&arguments, &["hush"]).await;
     assert!(output.status.success(), "{}", text(&output));
     assert!(
-        text(&output).contains("cred-42\tcan sign\t2028-01-01\tCN=Alice Muster"),
+        text(&output).contains("cred-42\tcan sign\t4096-01-01\tCN=Alice Muster"),
         "{}",
         text(&output)
     );

@@ -6,6 +6,7 @@ mod expression;
 use ades::Chain;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+use x509_cert::Certificate;
 
 use super::Api;
 use super::session::Session;
@@ -22,14 +23,11 @@ pub(crate) struct Credential {
     pub(crate) description: Option<String>,
     pub(crate) enabled: bool,
     pub(crate) algorithms: Vec<String>,
+    /// The signer's certificate, the first of the chain.
+    pub(crate) certificate: Certificate,
     pub(crate) chain: Chain,
     /// Of the certificate: `valid`, `expired`, `revoked` or `suspended`; absent where the service does not say.
     pub(crate) status: Option<String>,
-    pub(crate) subject: Option<String>,
-    pub(crate) issuer: Option<String>,
-    pub(crate) serial_number: Option<String>,
-    pub(crate) valid_from: Option<String>,
-    pub(crate) valid_to: Option<String>,
     pub(crate) authorisation: Authorisation,
     /// Signatures that one authorisation allows at most.
     pub(crate) multisign: usize,
@@ -102,7 +100,6 @@ struct InfoRequest<'a> {
     #[serde(rename = "credentialID")]
     credential_id: &'a str,
     certificates: &'a str,
-    cert_info: bool,
     auth_info: bool,
 }
 
@@ -134,7 +131,6 @@ impl Api {
         let request = InfoRequest {
             credential_id: id,
             certificates: "chain",
-            cert_info: true,
             auth_info: true,
         };
         let answer: InfoAnswer = self.call("credentials/info", &request).await?;

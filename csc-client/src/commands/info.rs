@@ -1,5 +1,7 @@
 //! `csc-client info`: the service, or one credential.
 
+use x509_cert::time::Time;
+
 use crate::api::credential::{Authorisation, Credential, Kind};
 use crate::api::session::Session;
 use crate::api::{Api, Info};
@@ -42,15 +44,19 @@ fn of_credential(credential: &Credential) -> Vec<(&'static str, Option<String>)>
     let state = credential
         .hindrance()
         .unwrap_or_else(|| "can sign".to_owned());
+    let certificate = credential.certificate.tbs_certificate();
     vec![
         ("Credential", Some(credential.id.clone())),
         ("Description", credential.description.clone()),
         ("State", Some(state)),
-        ("Subject", credential.subject.clone()),
-        ("Issuer", credential.issuer.clone()),
-        ("Serial number", credential.serial_number.clone()),
-        ("Valid from", credential.valid_from.as_deref().map(date)),
-        ("Valid to", credential.valid_to.as_deref().map(date)),
+        ("Subject", Some(certificate.subject().to_string())),
+        ("Issuer", Some(certificate.issuer().to_string())),
+        (
+            "Serial number",
+            Some(certificate.serial_number().to_string()),
+        ),
+        ("Valid from", Some(date(certificate.validity().not_before))),
+        ("Valid to", Some(date(certificate.validity().not_after))),
         ("Key", Some(credential.chain.key().to_string())),
         ("Algorithms", Some(credential.algorithms.join(", "))),
         ("Needs", Some(needs(&credential.authorisation))),
@@ -73,24 +79,8 @@ fn needs(authorisation: &Authorisation) -> String {
     alternatives.collect::<Vec<_>>().join(", or ")
 }
 
-/// `YYYYMMDDHHMMSSZ` (CSC API v2, 8.3) as people read it; anything else as it is.
-pub(super) fn date(text: &str) -> String {
-    match (text.get(0..4), text.get(4..6), text.get(6..8)) {
-        (Some(year), Some(month), Some(day)) if text.len() == 15 && text.is_ascii() => {
-            format!("{year}-{month}-{day}")
-        }
-        _ => text.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_read_as_dates() {
-        assert_eq!(date("20280101000000Z"), "2028-01-01");
-        assert_eq!(date("soon"), "soon");
-        assert_eq!(date("ééééééé!"), "ééééééé!");
-    }
+/// The day of a certificate's beginning or end, in UTC.
+pub(super) fn date(time: Time) -> String {
+    let time = time.to_date_time();
+    format!("{:04}-{:02}-{:02}", time.year(), time.month(), time.day())
 }

@@ -32,11 +32,11 @@ fn line(credential: &Credential) -> String {
     let state = credential
         .hindrance()
         .unwrap_or_else(|| "can sign".to_owned());
-    let end = super::info::date(credential.valid_to.as_deref().unwrap_or("-"));
-    let subject = credential
-        .subject
-        .as_deref()
-        .or(credential.description.as_deref())
-        .unwrap_or("-");
-    format!("{}\t{state}\t{end}\t{subject}", credential.id)
+    let certificate = credential.certificate.tbs_certificate();
+    let end = super::info::date(certificate.validity().not_after);
+    format!(
+        "{}\t{state}\t{end}\t{}",
+        credential.id,
+        certificate.subject()
+    )
 }

@@ -114,7 +114,7 @@ async fn sign_together(
         let signed =
             signed.with_context(|| format!("{} cannot be signed", document.input.display()))?;
         document.write(&signed, force)?;
-        bar.suspend(|| terminal::result(&document.output.display().to_string()));
+        bar.suspend(|| terminal::written(&document.output));
         bar.inc(1);
     }
     bar.finish_and_clear();

@@ -1,10 +1,12 @@
 //! The answer to `credentials/info`, in either version's words.
 
 use ades::Chain;
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
 
 use super::{Authorisation, Credential, Factor, Kind, expression};
 
@@ -32,17 +34,9 @@ struct KeyAnswer {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct CertificateAnswer {
     status: Option<String>,
     certificates: Option<Vec<String>>,
-    #[serde(rename = "subjectDN")]
-    subject_dn: Option<String>,
-    #[serde(rename = "issuerDN")]
-    issuer_dn: Option<String>,
-    serial_number: Option<String>,
-    valid_from: Option<String>,
-    valid_to: Option<String>,
 }
 
 /// `PIN` and `OTP` of v1.
@@ -73,12 +67,17 @@ struct ObjectAnswer {
 impl InfoAnswer {
     pub(super) fn credential(self, id: &str) -> anyhow::Result<Credential> {
         let certificates = self.cert.certificates.unwrap_or_default();
-        ensure!(!certificates.is_empty(), "it has no certificate yet");
         let certificates: Result<Vec<_>, _> = certificates
             .iter()
             .map(|text| STANDARD.decode(text))
             .collect();
-        let chain = Chain::new(certificates.context("a certificate is not base64")?)?;
+        let certificates = certificates.context("a certificate is not base64")?;
+        let certificate = certificates
+            .first()
+            .map(|der| Certificate::from_der(der))
+            .transpose();
+        let certificate = certificate?.context("it has no certificate yet")?;
+        let chain = Chain::new(certificates)?;
         let authorisation = match (self.auth, self.auth_mode.as_deref()) {
             (Some(auth), _) => auth.authorisation()?,
             (None, Some("explicit")) => {
@@ -92,13 +91,9 @@ impl InfoAnswer {
             description: self.description,
             enabled: self.key.status.is_none_or(|status| status == "enabled"),
             algorithms: self.key.algo,
+            certificate,
             chain,
             status: self.cert.status,
-            subject: self.cert.subject_dn,
-            issuer: self.cert.issuer_dn,
-            serial_number: self.cert.serial_number,
-            valid_from: self.cert.valid_from,
-            valid_to: self.cert.valid_to,
             authorisation,
             multisign: self.multisign.unwrap_or(1).max(1),
         })
