@@ -59,18 +59,22 @@ pub(super) fn master(label: &str, purpose: KeyUse) -> Vec<Attribute> {
         Attribute::Label(label.into()),
         Attribute::Id(label.into()),
     ]);
-    template
+    fixed(template)
 }
 
 /// A derived or generated AES-256 key for this session, that wraps and unwraps.
 pub(super) fn wrapping(extractable: bool) -> Vec<Attribute> {
-    let mut template = unwrapped_wrapping(extractable);
+    let mut template = wrapping_key(extractable);
     template.push(Attribute::ValueLen(32.into()));
-    template
+    fixed(template)
 }
 
 /// The same, unwrapped: the length comes with the blob, and tokens refuse it in the template.
 pub(super) fn unwrapped_wrapping(extractable: bool) -> Vec<Attribute> {
+    fixed(wrapping_key(extractable))
+}
+
+fn wrapping_key(extractable: bool) -> Vec<Attribute> {
     let usage = Usage {
         wrap: true,
         ..Usage::default()
@@ -84,7 +88,6 @@ fn secret(kind: KeyType, usage: Usage, token: bool, extractable: bool) -> Vec<At
         Attribute::KeyType(kind),
         Attribute::Token(token),
         Attribute::Private(true),
-        Attribute::Modifiable(false),
         Attribute::Sensitive(true),
         Attribute::Extractable(extractable),
         Attribute::Derive(usage.derive),
@@ -108,7 +111,6 @@ pub(super) fn private(
         Attribute::KeyType(key_type(algorithm)),
         Attribute::Token(label.is_some()),
         Attribute::Private(true),
-        Attribute::Modifiable(false),
         Attribute::Sensitive(true),
         Attribute::Extractable(extractable),
         Attribute::Sign(true),
@@ -118,7 +120,7 @@ pub(super) fn private(
         Attribute::Derive(false),
     ];
     template.extend(named(label));
-    template
+    fixed(template)
 }
 
 /// The public half of a pair to be made.
@@ -131,7 +133,7 @@ pub(super) fn public(algorithm: KeyAlgorithm, label: Option<&str>) -> Vec<Attrib
             Attribute::PublicExponent(vec![1, 0, 1]),
         ]),
     }
-    template
+    fixed(template)
 }
 
 /// A public key that verifies, without its value.
@@ -141,7 +143,6 @@ pub(super) fn verifying(algorithm: KeyAlgorithm, label: Option<&str>) -> Vec<Att
         Attribute::KeyType(key_type(algorithm)),
         Attribute::Token(label.is_some()),
         Attribute::Private(false),
-        Attribute::Modifiable(false),
         Attribute::Verify(true),
         Attribute::VerifyRecover(false),
         Attribute::Encrypt(false),
@@ -149,6 +150,12 @@ pub(super) fn verifying(algorithm: KeyAlgorithm, label: Option<&str>) -> Vec<Att
         Attribute::Derive(false),
     ];
     template.extend(named(label));
+    template
+}
+
+/// Not modifiable: the last attribute, because SoftHSM takes a template in order and refuses what follows it.
+fn fixed(mut template: Vec<Attribute>) -> Vec<Attribute> {
+    template.push(Attribute::Modifiable(false));
     template
 }
 

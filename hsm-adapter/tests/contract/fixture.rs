@@ -1,0 +1,276 @@
+//! Tokens, and what every rule needs on them.
+
+use std::{env, fs, future::Future, path::PathBuf, process::Command, sync::Arc, time::Duration};
+
+use hsm_adapter::{
+    Activation, Content, Cost, Digest, DigestAlgorithm, KeyAlgorithm, MacKey, Pin, Pool,
+    PoolLimits, Scheme, SealedKey, Secret, Stretcher, Token, Vault,
+    memory::MemoryToken,
+    pkcs11::{Pkcs11Token, Profile, TokenSelector},
+};
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+pub(crate) const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+pub(crate) const USER_PIN: &str = "hsm-user-pin";
+/// When every activation of a test is issued, and ends, unless it says otherwise.
+pub(crate) const NOW: i64 = 1_000_000;
+pub(crate) const END: i64 = 1_300_000;
+
+pub(crate) const ECDSA: Scheme = Scheme::Ecdsa(DigestAlgorithm::Sha256);
+
+/// A token with a pool and a vault on it.
+pub(crate) struct Fixture {
+    pub(crate) token: Arc<dyn Token>,
+    pub(crate) pool: Pool,
+    pub(crate) vault: Vault,
+    pub(crate) kind: Kind,
+}
+
+pub(crate) enum Kind {
+    Memory(MemoryToken),
+    SoftHsm(Arc<Pkcs11Token>),
+}
+
+pub(crate) const LIMITS: PoolLimits = PoolLimits {
+    sessions: 2,
+    queue: 16,
+    deadline: Duration::from_secs(20),
+};
+
+pub(crate) fn stretcher() -> Stretcher {
+    let cost = Cost {
+        memory: 64,
+        passes: 1,
+        lanes: 1,
+    };
+    Stretcher::new(cost, 2, 64)
+}
+
+impl Fixture {
+    fn new(token: Arc<dyn Token>, kind: Kind) -> Self {
+        let pool = Pool::start(token.clone(), LIMITS).unwrap();
+        Self {
+            token,
+            vault: Vault::new(pool.clone(), stretcher(), 4),
+            pool,
+            kind,
+        }
+    }
+
+    pub(crate) fn on_memory(token: &MemoryToken) -> Self {
+        Self::new(Arc::new(token.clone()), Kind::Memory(token.clone()))
+    }
+
+    /// A key under [`pin`], with its record and master keys in place.
+    pub(crate) async fn key(&self, credential: &str, algorithm: KeyAlgorithm) -> SealedKey {
+        self.vault.init().await.unwrap();
+        let generated = self.vault.generate(credential, 1, algorithm, &pin()).await;
+        let mut key = generated.unwrap();
+        key.record = format!("record of {credential}").into_bytes();
+        let mac = self.vault.mac(MacKey::Record, &[&key.record]).await;
+        key.record_mac = mac.unwrap().to_vec();
+        key
+    }
+
+    /// An activation of a key for these digests, and `count` signatures.
+    pub(crate) async fn activation(
+        &self,
+        key: &SealedKey,
+        digests: &[Digest],
+        count: u32,
+    ) -> Activation {
+        let (content, secret) = (content(key, digests, count), Secret::random().unwrap());
+        let authorised = self.vault.authorise(key, &pin(), &content, &secret).await;
+        Activation {
+            wrapped: authorised.unwrap(),
+            content,
+            secret,
+        }
+    }
+
+    /// How many keys are on the token as session objects: what a process with its own eyes sees.
+    pub(crate) fn session_keys(&self) -> usize {
+        match &self.kind {
+            Kind::Memory(token) => token.session_objects(),
+            Kind::SoftHsm(_) => softhsm_session_objects(),
+        }
+    }
+
+    /// Calls of the device so far, by name.
+    pub(crate) fn calls(&self) -> Vec<(&'static str, u64)> {
+        match &self.kind {
+            Kind::SoftHsm(token) => token.calls().into_iter().collect(),
+            Kind::Memory(token) => {
+                let names = [
+                    "master",
+                    "derive",
+                    "unwrap_dek",
+                    "unwrap_private",
+                    "sign",
+                    "verify",
+                    "mac",
+                    "decrypt",
+                    "destroy",
+                ];
+                names
+                    .into_iter()
+                    .map(|name| (name, token.calls(name) as u64))
+                    .collect()
+            }
+        }
+    }
+}
+
+pub(crate) fn pin() -> Pin {
+    Pin::parse("31415926").unwrap()
+}
+
+pub(crate) fn message(number: u8) -> Vec<u8> {
+    format!("document {number}").into_bytes()
+}
+
+/// The digest of a message, computed by another library than the one that verifies.
+pub(crate) fn digest_of(algorithm: DigestAlgorithm, message: &[u8]) -> Digest {
+    let octets = match algorithm {
+        DigestAlgorithm::Sha256 => Sha256::digest(message).to_vec(),
+        DigestAlgorithm::Sha384 => Sha384::digest(message).to_vec(),
+        DigestAlgorithm::Sha512 => Sha512::digest(message).to_vec(),
+    };
+    Digest::new(algorithm, octets).unwrap()
+}
+
+pub(crate) fn digest(number: u8) -> Digest {
+    digest_of(DigestAlgorithm::Sha256, &message(number))
+}
+
+pub(crate) fn content_of(key: &SealedKey, digests: &[Digest], count: u32) -> Content {
+    Content {
+        version: 1,
+        id: "activation".to_owned(),
+        kind: "sad".to_owned(),
+        holder: "holder".to_owned(),
+        credential: key.credential.clone(),
+        generation: key.generation,
+        certificate: hex::encode([7; 32]),
+        client: "client".to_owned(),
+        digest: None,
+        hashes: digests
+            .iter()
+            .map(|digest| hex::encode(digest.octets()))
+            .collect(),
+        count,
+        factors: Vec::new(),
+        issued: NOW,
+        expires: END,
+    }
+}
+
+pub(crate) fn octets(content: &Content) -> Vec<u8> {
+    serde_json::to_vec(content).unwrap()
+}
+
+pub(crate) fn content(key: &SealedKey, digests: &[Digest], count: u32) -> Vec<u8> {
+    octets(&content_of(key, digests, count))
+}
+
+/// Runs a rule on a fresh device in memory.
+pub(crate) fn memory<F: Future<Output = ()>>(rule: impl FnOnce(Fixture) -> F) {
+    run(rule(Fixture::on_memory(&MemoryToken::new("holders"))));
+}
+
+/// Runs a rule on a fresh SoftHSM token, in a process of its own.
+pub(crate) fn softhsm<F: Future<Output = ()>>(name: &str, rule: impl FnOnce(Fixture) -> F) {
+    in_own_process(name, |_| {
+        let token = Arc::new(softhsm_token("holders", USER_PIN));
+        run(rule(Fixture::new(token.clone(), Kind::SoftHsm(token))));
+    });
+}
+
+pub(crate) fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(test);
+}
+
+/// The token `label` of the process's SoftHSM.
+pub(crate) fn softhsm_token(label: &str, pin: &str) -> Pkcs11Token {
+    Pkcs11Token::new(
+        label,
+        MODULE,
+        TokenSelector::Label(label.to_owned()),
+        Zeroizing::new(pin.to_owned()),
+        Profile::SOFTHSM2,
+    )
+}
+
+/// Where the test that runs in this process keeps its tokens.
+const TOKENS: &str = "HSM_ADAPTER_TOKENS";
+
+/// Runs this test in a process whose SoftHSM has two fresh tokens, `holders` and `issuers`; the body gets their directory.
+pub(crate) fn in_own_process(name: &str, body: impl FnOnce(PathBuf)) {
+    if let Some(tokens) = env::var_os(TOKENS) {
+        return body(tokens.into());
+    }
+    // Tokens on a disk cost a second each.
+    let memory = PathBuf::from("/dev/shm");
+    let directory = if memory.is_dir() {
+        TempDir::new_in(memory)
+    } else {
+        TempDir::new()
+    };
+    let directory = directory.unwrap();
+    let tokens = directory.path().join("tokens");
+    fs::create_dir(&tokens).unwrap();
+    let configuration = directory.path().join("softhsm2.conf");
+    let text = format!(
+        "directories.tokendir = {}\nlog.level = ERROR\n",
+        tokens.display()
+    );
+    fs::write(&configuration, text).unwrap();
+    for label in ["holders", "issuers"] {
+        let made = Command::new("softhsm2-util")
+            .args(["--init-token", "--free", "--label", label])
+            .args(["--so-pin", "hsm-so-pin", "--pin", USER_PIN])
+            .env("SOFTHSM2_CONF", &configuration)
+            .output()
+            .expect("softhsm2-util runs; install the package softhsm2");
+        assert!(made.status.success(), "{made:?}");
+    }
+    let ran = Command::new(env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env("SOFTHSM2_CONF", &configuration)
+        .env(TOKENS, &tokens)
+        .output()
+        .unwrap();
+    assert!(
+        ran.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&ran.stdout),
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    assert!(
+        String::from_utf8_lossy(&ran.stdout).contains("1 passed"),
+        "no test is called {name}"
+    );
+}
+
+/// A second user of the module in this process, as an operator's tool would see the token.
+pub(crate) fn softhsm_session() -> cryptoki::session::Session {
+    let module = cryptoki::context::Pkcs11::new(MODULE).unwrap();
+    let slot = module.get_slots_with_token().unwrap();
+    let slot = slot
+        .into_iter()
+        .find(|slot| module.get_token_info(*slot).unwrap().label() == "holders")
+        .unwrap();
+    module.open_ro_session(slot).unwrap()
+}
+
+fn softhsm_session_objects() -> usize {
+    let session = softhsm_session();
+    let found = session.find_objects(&[cryptoki::object::Attribute::Token(false)]);
+    found.unwrap().len()
+}

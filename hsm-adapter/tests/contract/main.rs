@@ -1,0 +1,67 @@
+//! What the service relies on, run over every implementation: each rule once on the device in memory, once on SoftHSM.
+//!
+//! SoftHSM reads `SOFTHSM2_CONF` when it is initialised, once a process, so each of its tests runs in a process of its own
+//! (this binary again, with `--exact` its name) on a fresh token.
+
+mod failures;
+mod fixture;
+mod issuer;
+mod keys;
+mod pool;
+mod softhsm_only;
+mod sole_control;
+
+use fixture::{memory, softhsm};
+
+/// Each rule as a test on each implementation.
+macro_rules! contract {
+    ($($module:ident: $($rule:ident),+ $(,)?;)+) => {
+        mod on_memory {
+            $($(
+                #[test]
+                fn $rule() {
+                    crate::memory(crate::$module::$rule);
+                }
+            )+)+
+        }
+
+        mod on_softhsm {
+            $($(
+                #[test]
+                fn $rule() {
+                    crate::softhsm(concat!("on_softhsm::", stringify!($rule)), crate::$module::$rule);
+                }
+            )+)+
+        }
+    };
+}
+
+contract! {
+    keys:
+        every_key_type_signs_under_each_of_its_schemes,
+        a_scheme_of_another_key_type_is_refused,
+        master_keys_are_made_once,
+        a_slot_without_master_keys_does_not_pass_the_check,
+        a_master_key_does_one_thing_and_does_not_leave,
+        a_mac_is_bound_to_its_purpose_and_to_each_part,
+        a_sealed_value_opens_in_its_place_only,
+        two_random_values_differ;
+    sole_control:
+        who_has_everything_but_the_pin_opens_nothing,
+        only_a_wrong_pin_is_a_wrong_pin,
+        a_changed_content_opens_nothing,
+        a_changed_secret_or_blob_opens_nothing,
+        a_changed_record_opens_nothing,
+        a_changed_record_is_seen_although_the_key_is_open,
+        only_approved_digests_are_signed,
+        an_ended_activation_signs_nothing,
+        the_activation_of_one_key_signs_with_no_other,
+        an_extended_activation_opens_with_its_own_secret,
+        no_key_is_left_behind,
+        a_key_opens_once_for_many_signatures,
+        no_more_keys_stay_open_than_allowed;
+    issuer:
+        a_provider_key_is_made_once_and_signs,
+        a_provider_key_that_is_missing_is_named,
+        a_provider_key_of_another_type_is_not_taken;
+}
