@@ -10,6 +10,9 @@ use lopdf::{
 use super::Error;
 use crate::DigestAlgorithm;
 
+/// The octets that one object stream or cross-reference stream may have decompressed; real ones are far smaller.
+const LARGEST_STREAM: usize = 32 << 20;
+
 /// A document and the objects to append to it.
 pub(super) struct Update(IncrementalDocument);
 
@@ -24,15 +27,16 @@ impl Update {
         if octets.len() > (u32::MAX as usize) - (16 << 20) {
             return Err(Error::TooLarge);
         }
-        let document =
-            Document::load_mem_with_options(&octets, LoadOptions::default()).map_err(|error| {
-                match error {
-                    lopdf::Error::UnsupportedSecurityHandler(_) | lopdf::Error::InvalidPassword => {
-                        Error::Encrypted
-                    }
-                    other => other.into(),
-                }
-            })?;
+        let document = Document::load_mem_with_options(
+            &octets,
+            LoadOptions::with_max_decompressed_size(LARGEST_STREAM),
+        )
+        .map_err(|error| match error {
+            lopdf::Error::UnsupportedSecurityHandler(_) | lopdf::Error::InvalidPassword => {
+                Error::Encrypted
+            }
+            other => other.into(),
+        })?;
         check(&document)?;
         let mut update = IncrementalDocument::create_from(octets, document);
         // A file may declare more numbers than it uses; numbers once given are not given again.

@@ -10,6 +10,8 @@ use super::{Error, Parameters, appearance, text};
 
 /// The bound on a form's fields, which ends a circle too.
 const MOST_FIELDS: usize = 100_000;
+/// The bound on the octets of a full name, so that a deep tree of fields takes no more memory than its file.
+const LONGEST_NAME: usize = 4096;
 /// Print and Locked (ISO 32000-2, table 167).
 const WIDGET_FLAGS: i64 = 4 + 128;
 /// SignaturesExist and AppendOnly (ISO 32000-2, table 225).
@@ -98,7 +100,7 @@ fn fields(document: &Document) -> Vec<Field> {
     let mut seen = HashSet::new();
     let mut fields = Vec::new();
     while let Some((id, parent, inherited)) = queue.pop() {
-        if fields.len() >= MOST_FIELDS || !seen.insert(id) {
+        if fields.len() >= MOST_FIELDS || parent.len() > LONGEST_NAME || !seen.insert(id) {
             continue;
         }
         let Ok(field) = document.get_dictionary(id) else {
