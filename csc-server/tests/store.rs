@@ -1,5 +1,12 @@
 //! What units may rely on, on SQLite and on PostgreSQL. PostgreSQL is the one that `conformance-tests/run` starts.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 use csc_server::{
     audit::{self, Chain, Event},
     params,

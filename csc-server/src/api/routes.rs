@@ -1,15 +1,16 @@
 //! Every URL on one screen.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request},
+    extract::{MatchedPath, Request, State},
     middleware::{self, Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{MethodRouter, any, post},
 };
 use http::{HeaderName, HeaderValue, header};
+use tokio::time::timeout;
 
 use super::{
     auth, credentials,
@@ -31,6 +32,7 @@ pub fn router(app: App) -> Router {
         .route("/oauth2/token", post(oauth2::token::handle))
         .route("/oauth2/revoke", post(oauth2::revoke::handle))
         .fallback(not_found)
+        .layer(middleware::from_fn_with_state(app.limits.time, finish))
         .layer(middleware::from_fn(observe))
         .with_state(app)
 }
@@ -75,6 +77,23 @@ async fn not_found() -> Response {
 
 async fn not_allowed() -> Fault {
     Fault::MethodNotAllowed
+}
+
+/// Finishes every request that was begun, also when its client hangs up in the middle: a signature that was counted is recorded, a PIN
+/// try that was reserved is settled. Who waits too long is told so; the work goes on.
+async fn finish(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    let fault = match timeout(limit, tokio::spawn(next.run(request))).await {
+        Ok(Ok(response)) => return response,
+        Ok(Err(panic)) => Fault::Internal(panic.to_string()),
+        Err(late) => Fault::Unavailable {
+            retry_after: Duration::from_secs(1),
+            cause: late.to_string(),
+        },
+    };
+    if let Fault::Internal(cause) | Fault::Unavailable { cause, .. } = &fault {
+        tracing::error!(%cause, "a request did not end");
+    }
+    fault.render(Method::Info, Version::V2)
 }
 
 /// Gives each request an identifier, one log line and its metrics. Neither query nor body nor headers are logged.

@@ -8,7 +8,7 @@ pub use event::{Event, HashOutcome};
 
 use crate::{
     clock::Millis,
-    store::{Entry, Tx},
+    store::{Entry, Store, StoreError, Tx},
 };
 
 /// Records an event in the transaction that makes it true. `person` is the pseudonym of whom it is about, or empty.
@@ -20,4 +20,23 @@ pub fn record(tx: &mut Tx, time: Millis, person: &str, event: &Event) {
         event,
         person: person.to_owned(),
     });
+}
+
+/// Records an event that changes nothing else; durable when this returns.
+///
+/// # Errors
+/// When the database fails.
+pub async fn note(
+    store: &Store,
+    time: Millis,
+    person: &str,
+    event: Event,
+) -> Result<(), StoreError> {
+    let person = person.to_owned();
+    store
+        .write(async move |tx| {
+            record(tx, time, &person, &event);
+            Ok(())
+        })
+        .await
 }

@@ -33,7 +33,10 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         .await
         .context("the holder slot does not do what is needed")?;
     let issuer = context.issuer()?;
-    context.clients().ensure_direct().await?;
+    context
+        .clients()
+        .ensure_direct(&context.config.info.name)
+        .await?;
     let ca_certificate = context.ca_certificate().await?;
     let Context {
         config,
@@ -56,13 +59,10 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         stretcher,
         ca_certificate,
     );
-    record(
-        &app,
-        &Event::Start {
-            version: env!("CARGO_PKG_VERSION"),
-        },
-    )
-    .await?;
+    let start = Event::Start {
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    audit::note(&app.store, app.clock.now(), "", start).await?;
 
     let (stop, stopped) = watch::channel(false);
     let runner = jobs::Runner {
@@ -94,16 +94,8 @@ pub(super) async fn run(path: &Path) -> Result<()> {
     });
     tokio::join!(api, admin);
     runner.await.context("the runner of jobs failed")?;
-    record(&app, &Event::Stop).await?;
+    audit::note(&app.store, app.clock.now(), "", Event::Stop).await?;
     tracing::info!("stopped");
-    Ok(())
-}
-
-async fn record(app: &App, event: &Event) -> Result<()> {
-    let (now, event) = (app.clock.now(), event.clone());
-    app.store
-        .write(async move |tx| Ok(audit::record(tx, now, "", &event)))
-        .await?;
     Ok(())
 }
 

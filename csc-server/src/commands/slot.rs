@@ -31,24 +31,17 @@ impl Command {
         for master in vault.init().await? {
             report("holder", &master.label, master.created);
             if master.created {
-                let label = master.label;
-                context
-                    .store
-                    .write(async move |tx| {
-                        Ok(audit::record(
-                            tx,
-                            now,
-                            "",
-                            &Event::MasterCreated {
-                                label: label.clone(),
-                            },
-                        ))
-                    })
-                    .await?;
+                let event = Event::MasterCreated {
+                    label: master.label,
+                };
+                audit::note(&context.store, now, "", event).await?;
             }
         }
         vault.check().await?;
-        context.clients().ensure_direct().await?;
+        context
+            .clients()
+            .ensure_direct(&context.config.info.name)
+            .await?;
 
         let issuer = context.issuer()?;
         for (label, algorithm) in [

@@ -208,7 +208,7 @@ impl Accounts {
                 self.stretcher.cost(),
             )
             .await?;
-            self.record_failure(client, String::new(), now).await?;
+            self.failed(client, "", now).await?;
             return Err(Error::NotLoggedIn);
         };
         let (salt, cost, stored): (Vec<u8>, String, Vec<u8>) =
@@ -220,7 +220,7 @@ impl Accounts {
             .password_hash(&holder.id, password, &salt, cost)
             .await?;
         if !bool::from(hash.ct_eq(&stored)) {
-            self.record_failure(client, holder.pseudonym, now).await?;
+            self.failed(client, &holder.pseudonym, now).await?;
             return Err(Error::NotLoggedIn);
         }
         let (id, person, client) = (
@@ -249,26 +249,11 @@ impl Accounts {
         Ok(holder)
     }
 
-    async fn record_failure(
-        &self,
-        client: &ClientId,
-        person: String,
-        now: Millis,
-    ) -> Result<(), StoreError> {
-        let client = client.to_string();
-        self.store
-            .write(async move |tx| {
-                audit::record(
-                    tx,
-                    now,
-                    &person,
-                    &Event::LoginFail {
-                        client: client.clone(),
-                    },
-                );
-                Ok(())
-            })
-            .await
+    async fn failed(&self, client: &ClientId, person: &str, now: Millis) -> Result<(), StoreError> {
+        let event = Event::LoginFail {
+            client: client.to_string(),
+        };
+        audit::note(&self.store, now, person, event).await
     }
 
     /// Argon2id, then an HMAC in the HSM: a stolen database cannot even be searched for passwords.

@@ -75,12 +75,12 @@ impl Clients {
         }
     }
 
-    /// Makes sure that the client of holders who log in by themselves exists.
+    /// Makes sure that the client of holders who log in by themselves exists; `name` is what their messages call it.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn ensure_direct(&self) -> Result<(), StoreError> {
-        self.insert(ClientId::direct(), "Direct log-in".into(), None)
+    pub async fn ensure_direct(&self, name: &str) -> Result<(), StoreError> {
+        self.insert(ClientId::direct(), name.to_owned(), None)
             .await
             .map(drop)
     }

@@ -3,6 +3,7 @@
 use axum::{Extension, Json, extract::State};
 use hsm_adapter::Pin;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use crate::{
     api::{
@@ -62,12 +63,15 @@ pub(crate) async fn handle(
     Ok(Json(answer(&issued)))
 }
 
+/// Text of a person, wiped when dropped.
+type Typed = Zeroizing<String>;
+
 /// What the client collected: members of v1, `authData` of v2.
-fn factors(params: &Params, version: Version) -> Result<(String, String), Fault> {
+fn factors(params: &Params, version: Version) -> Result<(Typed, Typed), Fault> {
     match version {
         Version::V1 => Ok((
-            params.string("PIN")?.to_owned(),
-            params.string("OTP")?.to_owned(),
+            params.string("PIN")?.to_owned().into(),
+            params.string("OTP")?.to_owned().into(),
         )),
         Version::V2 => {
             let (mut pin, mut otp) = (None, None);
@@ -83,7 +87,7 @@ fn factors(params: &Params, version: Version) -> Result<(String, String), Fault>
                     OTP => &mut otp,
                     _ => return Err(Fault::AuthenticationData),
                 };
-                if slot.replace(text("value")?.to_owned()).is_some() {
+                if slot.replace(text("value")?.to_owned().into()).is_some() {
                     return Err(Fault::AuthenticationData);
                 }
             }

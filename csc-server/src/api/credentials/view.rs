@@ -128,7 +128,7 @@ fn certificate(
         cert.insert("issuerDN".into(), json!(tbs.issuer().to_string()));
         cert.insert(
             "serialNumber".into(),
-            json!(hex::encode_upper(tbs.serial_number().as_bytes())),
+            json!(hex_serial(tbs.serial_number().as_bytes())),
         );
         cert.insert("subjectDN".into(), json!(tbs.subject().to_string()));
         cert.insert(
@@ -138,6 +138,11 @@ fn certificate(
         cert.insert("validTo".into(), json!(generalized(credential.not_after)));
     }
     Ok(cert)
+}
+
+/// The number without the octet that keeps its encoding positive.
+fn hex_serial(octets: &[u8]) -> String {
+    hex::encode_upper(octets.strip_prefix(&[0]).unwrap_or(octets))
 }
 
 async fn v1_factors(
