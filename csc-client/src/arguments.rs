@@ -104,7 +104,8 @@ pub(crate) struct Sign {
     /// Sign with RSA-PSS rather than RSA PKCS#1 v1.5.
     #[arg(long)]
     pub(crate) pss: bool,
-    /// A shell command that prints the one-time code; it is run after the code was sent.
+    /// A shell command that prints the one-time code. It is run after the code was sent, and again, for a minute, while
+    /// it prints nothing.
     #[arg(long, value_name = "CMD")]
     pub(crate) otp_command: Option<String>,
 }

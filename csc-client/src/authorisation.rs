@@ -100,9 +100,10 @@ impl<'a> Holder<'a> {
             },
             Kind::Code => {}
         }
-        self.otp_command
-            .map_or_else(|| terminal::secret(&label), terminal::output_of)
-            .map(Some)
+        match self.otp_command {
+            Some(command) => terminal::output_of(command).await.map(Some),
+            None => terminal::secret(&label).map(Some),
+        }
     }
 }
 

@@ -8,10 +8,15 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use zeroize::Zeroizing;
+
+/// How often the command that prints a code is run, and for how long.
+const COMMAND_INTERVAL: Duration = Duration::from_millis(500);
+const COMMAND_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A text that is wiped from memory, and that no formatting shows.
 pub(crate) type Secret = Zeroizing<String>;
@@ -101,24 +106,35 @@ fn interactive() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// What a shell command prints, its line end cut off.
-pub(crate) fn output_of(command: &str) -> anyhow::Result<Secret> {
-    let output = Command::new("sh")
-        .args(["-c", command])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output();
-    let output = output.with_context(|| format!("--otp-command {command} does not start"))?;
-    ensure!(
-        output.status.success(),
-        "--otp-command {command} failed ({})",
-        output.status
-    );
-    let mut text =
-        Secret::new(String::from_utf8(output.stdout).context("--otp-command printed no text")?);
-    trim_line_end(&mut text);
-    ensure!(!text.is_empty(), "--otp-command {command} printed no code");
-    Ok(text)
+/// What a shell command prints, its line end cut off. While it prints nothing it is run again: what was sent a moment
+/// ago may not have arrived.
+pub(crate) async fn output_of(command: &str) -> anyhow::Result<Secret> {
+    let run = async {
+        loop {
+            let output = Command::new("sh")
+                .args(["-c", command])
+                .stdin(Stdio::null())
+                .stderr(Stdio::inherit())
+                .output();
+            let output = output.context("--otp-command does not start")?;
+            ensure!(
+                output.status.success(),
+                "--otp-command failed ({})",
+                output.status
+            );
+            let mut text = Secret::new(
+                String::from_utf8(output.stdout).context("--otp-command printed no text")?,
+            );
+            trim_line_end(&mut text);
+            if !text.is_empty() {
+                return Ok(text);
+            }
+            tokio::time::sleep(COMMAND_INTERVAL).await;
+        }
+    };
+    tokio::time::timeout(COMMAND_PATIENCE, run)
+        .await
+        .context("--otp-command printed no code")?
 }
 
 /// The text without what could command the terminal: much of it comes from the service.
