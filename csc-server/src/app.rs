@@ -73,11 +73,7 @@ impl App {
             vault.clone(),
             factor_policy(config),
         );
-        let policy = credential::Policy {
-            max_pin_failures: config.pin.max_failures,
-            sad_lifetime: config.lifetime.sad,
-            authorization_lifetime: config.lifetime.authorization,
-        };
+        let policy = credential_policy(config);
         Self {
             accounts: Accounts::new(store.clone(), clock.clone(), vault.clone(), stretcher),
             clients: Clients::new(store.clone(), clock.clone()),
@@ -122,6 +118,15 @@ pub fn factor_policy(config: &Config) -> factor::Policy {
         lifetime: config.lifetime.otp,
         resend_after: config.otp.resend_after,
         max_per_hour: config.otp.max_per_hour,
+    }
+}
+
+/// The policy of `[pin]` and `[lifetime]`.
+pub fn credential_policy(config: &Config) -> credential::Policy {
+    credential::Policy {
+        max_pin_failures: config.pin.max_failures,
+        sad_lifetime: config.lifetime.sad,
+        authorization_lifetime: config.lifetime.authorization,
     }
 }
 

@@ -37,6 +37,9 @@ pub enum VaultError {
     /// The PIN is not the holder's: the only failure that counts as a try.
     #[error("wrong PIN")]
     WrongPin,
+    /// The PUK is not the holder's.
+    #[error("wrong PUK")]
+    WrongPuk,
     /// The digest or the scheme is not among those the holder approved.
     #[error("not authorised by this activation")]
     NotBound,

@@ -31,4 +31,4 @@ pub use hsm::{Hsm, Key, KeyUse, Token};
 pub use issuer::Issuer;
 pub use pool::{Pool, PoolLimits, PoolState};
 pub use stretch::{Cost, Stretcher};
-pub use vault::{Activation, MacKey, Master, Pin, Place, SealedKey, Vault};
+pub use vault::{Activation, MacKey, Master, Pin, Place, Puk, SealedKey, SealedPuk, Vault};

@@ -264,6 +264,8 @@ fn credential_said(error: &credential::Error, method: Method, version: Version) 
         Error::SadExpired => request("SAD expired"),
         Error::NotAuthorised if v1 => request("Hash is not authorized by the SAD."),
         Error::NotAuthorised => request("Hash is not authorized by the SAD"),
+        // No method of the API takes a PUK or changes a state.
+        Error::WrongPuk | Error::PukLocked | Error::WrongState(_) => request(MALFORMED),
         Error::Damaged | Error::Store(_) | Error::Hsm(_) => (
             StatusCode::INTERNAL_SERVER_ERROR,
             "server_error",

@@ -134,6 +134,40 @@ pub enum Event {
         given_back: bool,
         reason: String,
     },
+    PinChanged {
+        credential: String,
+    },
+    PinReset {
+        credential: String,
+    },
+    PukUsed {
+        credential: String,
+    },
+    PukFail {
+        credential: String,
+    },
+    KeyResealed {
+        credential: String,
+    },
+    KeyDestroyed {
+        credential: String,
+        blob_hash: String,
+    },
+    CertSuspended {
+        credential: String,
+    },
+    CertReactivated {
+        credential: String,
+    },
+    CertRevoked {
+        credential: String,
+    },
+    HolderBlocked {
+        holder: String,
+    },
+    HolderUnblocked {
+        holder: String,
+    },
     KeyIntegrityFail {
         credential: String,
     },

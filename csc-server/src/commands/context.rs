@@ -9,11 +9,12 @@ use hsm_adapter::{
 };
 
 use crate::{
-    app::{factor_policy, stretcher},
+    app::{credential_policy, factor_policy, stretcher},
     audit::Chain,
     ca::{self, Ca},
     clock::Clock,
     config::{Config, Role, Slot, StoreUrl, secret},
+    credential::Keys,
     factor::Factors,
     holder::{Accounts, Holder},
     oauth::client::Clients,
@@ -88,6 +89,13 @@ impl Context {
             vault.clone(),
             factor_policy(&self.config),
         )
+    }
+
+    /// What authorises the use of keys.
+    pub(crate) fn keys(&self, vault: &Vault) -> Keys {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let policy = credential_policy(&self.config);
+        Keys::new(store, clock, vault.clone(), self.factors(vault), policy)
     }
 
     /// The registered clients.

@@ -4,21 +4,42 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
-use hsm_adapter::{KeyAlgorithm, Pin};
+use hsm_adapter::{KeyAlgorithm, Pin, Puk, Vault};
 
 use super::{
     context::Context,
-    terminal::{new_secret, say},
+    terminal::{new_secret, say, secret},
 };
 use crate::{
+    credential::{Credential, Keys},
     enrolment::{Enrolment, Request},
-    ids::FactorId,
+    factor::{Error as FactorError, Otp, Purpose},
+    ids::{ClientId, CredentialId, FactorId},
 };
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Make a key in the HSM under a new PIN, and its certificate; the PIN is asked twice, or read from standard input.
     Add(Add),
+    /// Change the PIN: asks the old PIN, a one-time code, and the new PIN.
+    ChangePin(Which),
+    /// Unlock a locked PIN: asks the PUK and a one-time code. The PIN stays what it was.
+    Unblock(Which),
+    /// Set a new PIN by PUK, where the configuration allows it: asks the PUK, a one-time code, and the new PIN.
+    ResetPin(Which),
+    /// Suspend: no signature until it is reactivated.
+    Suspend(Which),
+    /// End a suspension.
+    Reactivate(Which),
+    /// Revoke for good, and destroy the key.
+    Revoke(Which),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Which {
+    /// Identifier of the credential.
+    #[arg(long)]
+    credential: String,
 }
 
 #[derive(Debug, Args)]
@@ -42,38 +63,151 @@ pub(super) struct Add {
 
 impl Command {
     pub(super) async fn run(self, config: &Path) -> Result<()> {
-        let Self::Add(add) = self;
         let context = Context::open(config).await?;
+        match self {
+            Self::Add(add) => add.run(context).await,
+            Self::ChangePin(which) => which.open(&context).await?.change_pin().await,
+            Self::Unblock(which) => which.open(&context).await?.unblock().await,
+            Self::ResetPin(which) => which.open(&context).await?.reset_pin().await,
+            Self::Suspend(which) => {
+                let opened = which.open(&context).await?;
+                opened.keys.suspend(&opened.credential).await?;
+                opened.done("is suspended")
+            }
+            Self::Reactivate(which) => {
+                let opened = which.open(&context).await?;
+                opened.keys.reactivate(&opened.credential).await?;
+                opened.done("is active")
+            }
+            Self::Revoke(which) => {
+                let opened = which.open(&context).await?;
+                opened.keys.revoke_credential(&opened.credential).await?;
+                opened.done("is revoked, and its key destroyed")
+            }
+        }
+    }
+}
+
+impl Which {
+    async fn open(self, context: &Context) -> Result<Opened<'_>> {
+        let id = CredentialId::new(self.credential);
+        let found = Credential::by_id(&context.store, &id).await?;
+        let vault = context.vault(context.stretcher())?;
+        Ok(Opened {
+            credential: found.with_context(|| format!("there is no credential '{id}'"))?,
+            keys: context.keys(&vault),
+            context,
+            vault,
+        })
+    }
+}
+
+/// A credential, and what its holder may do with it at the terminal.
+struct Opened<'a> {
+    context: &'a Context,
+    vault: Vault,
+    keys: Keys,
+    credential: Credential,
+}
+
+impl Opened<'_> {
+    async fn change_pin(self) -> Result<()> {
+        let old = pin("PIN")?;
+        let otp = self.code(Purpose::ChangePin).await?;
+        let new = new_pin()?;
+        let client = ClientId::direct();
+        self.keys
+            .change_pin(&client, &self.credential, &old, &otp, &new)
+            .await?;
+        self.done("has a new PIN")
+    }
+
+    async fn unblock(self) -> Result<()> {
+        let puk = puk()?;
+        let otp = self.code(Purpose::Unblock).await?;
+        self.keys
+            .unblock(&ClientId::direct(), &self.credential, &puk, &otp)
+            .await?;
+        self.done("is unlocked; the PIN is what it was")
+    }
+
+    async fn reset_pin(self) -> Result<()> {
+        let puk = puk()?;
+        let otp = self.code(Purpose::Unblock).await?;
+        let new = new_pin()?;
+        let client = ClientId::direct();
+        self.keys
+            .reset_pin(&client, &self.credential, &puk, &otp, &new)
+            .await?;
+        self.done("has a new PIN")
+    }
+
+    /// A code for this purpose: sent first, unless the holder's device makes it.
+    async fn code(&self, purpose: Purpose) -> Result<Otp> {
+        let context = self.context;
+        let factors = context.factors(&self.vault);
+        let factor = factors
+            .find(&self.credential.factor)
+            .await?
+            .context("the credential has lost its factor")?;
+        let accounts = context.accounts(&self.vault, &context.stretcher());
+        let holder = accounts
+            .by_id(&self.credential.holder)
+            .await?
+            .context("the credential has lost its holder")?;
+        let client = context.clients().find(&ClientId::direct()).await?;
+        let client =
+            client.context("there is no client 'direct' yet; run `csc-server slot init`")?;
+        match factors
+            .send(&factor, &self.credential, &holder, &client, purpose)
+            .await
+        {
+            Ok(()) => say("A code is being sent by the running service."),
+            Err(FactorError::Offline) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Otp::parse(&secret("One-time code")?).context("a code has 6 or 8 digits")
+    }
+
+    fn done(&self, what: &str) -> Result<()> {
+        say(&format!("credential {} {what}", self.credential.id));
+        Ok(())
+    }
+}
+
+impl Add {
+    async fn run(self, context: Context) -> Result<()> {
         let stretcher = context.stretcher();
         let vault = context.vault(stretcher.clone())?;
         let holder = context
-            .holder(&context.accounts(&vault, &stretcher), &add.holder)
+            .holder(&context.accounts(&vault, &stretcher), &self.holder)
             .await?;
-        let factor = FactorId::new(add.otp);
+        let factor = FactorId::new(self.otp);
         if !context.factors(&vault).belongs_to(&factor, &holder).await? {
             bail!(
                 "holder '{}' has no one-time password factor '{factor}'; run `csc-server otp add`",
                 holder.user_name
             );
         }
-        let multisign = add.multisign.unwrap_or(context.config.credential.multisign);
-        if multisign > context.config.credential.max_hashes {
+        let limits = &context.config.credential;
+        let multisign = self.multisign.unwrap_or(limits.multisign);
+        if multisign > limits.max_hashes {
             bail!(
                 "--multisign is at most credential.max_hashes, {}",
-                context.config.credential.max_hashes
+                limits.max_hashes
             );
         }
-        let pin =
-            Pin::parse(&new_secret("PIN (8 digits)")?).context("a PIN has exactly 8 digits")?;
+        let pin = new_pin()?;
         let certificate = &context.config.certificate;
         let request = Request {
-            algorithm: add.key.unwrap_or(certificate.key),
+            algorithm: self.key.unwrap_or(certificate.key),
             factor,
-            description: add
+            description: self
                 .description
                 .unwrap_or_else(|| format!("{} {}", holder.given_name, holder.surname)),
             multisign,
             country: context.config.info.region.clone(),
+            puk: limits.puk,
         };
         let enrolment = Enrolment {
             ca: context.ca().await?,
@@ -82,8 +216,24 @@ impl Command {
             clock: context.clock.clone(),
             vault,
         };
-        let id = enrolment.credential(&holder, &pin, request).await?;
+        let (id, puk) = enrolment.credential(&holder, &pin, request).await?;
+        if let Some(puk) = puk {
+            say(&format!("puk: {}", puk.expose()));
+            say("The PUK unlocks a locked PIN. It is not shown again: keep it apart from the PIN.");
+        }
         say(&format!("credential: {id}"));
         Ok(())
     }
+}
+
+fn pin(what: &str) -> Result<Pin> {
+    Pin::parse(&secret(what)?).context("a PIN has exactly 8 digits")
+}
+
+fn new_pin() -> Result<Pin> {
+    Pin::parse(&new_secret("New PIN (8 digits)")?).context("a PIN has exactly 8 digits")
+}
+
+fn puk() -> Result<Puk> {
+    Puk::parse(&secret("PUK")?).context("a PUK has exactly 10 digits")
 }

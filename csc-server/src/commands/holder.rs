@@ -9,12 +9,23 @@ use super::{
     context::Context,
     terminal::{new_secret, say},
 };
-use crate::holder::NewHolder;
+use crate::holder::{Accounts, NewHolder};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Add a person; the password is asked twice, or read from standard input.
     Add(Add),
+    /// Block a person: no log-in, no signature, until unblocked.
+    Block(Which),
+    /// Let a blocked person in again.
+    Unblock(Which),
+}
+
+#[derive(Debug, Args)]
+pub struct Which {
+    /// User name.
+    #[arg(long)]
+    user: String,
 }
 
 #[derive(Debug, Args)]
@@ -44,25 +55,39 @@ enum Language {
 
 impl Command {
     pub(super) async fn run(self, config: &Path) -> Result<()> {
-        let Self::Add(add) = self;
         let context = Context::open(config).await?;
         let stretcher = context.stretcher();
         let vault = context.vault(stretcher.clone())?;
+        let accounts = context.accounts(&vault, &stretcher);
+        let (user, blocked) = match self {
+            Self::Add(add) => return add.run(&accounts).await,
+            Self::Block(which) => (which.user, true),
+            Self::Unblock(which) => (which.user, false),
+        };
+        let holder = context.holder(&accounts, &user).await?;
+        accounts.set_blocked(&holder, blocked).await?;
+        say(&format!(
+            "holder '{user}' is {}",
+            if blocked { "blocked" } else { "active" }
+        ));
+        Ok(())
+    }
+}
+
+impl Add {
+    async fn run(self, accounts: &Accounts) -> Result<()> {
         let password = new_secret("Password")?;
         let new = NewHolder {
-            user_name: add.user,
-            given_name: add.given_name,
-            surname: add.surname,
-            email: add.email,
-            language: match add.language {
+            user_name: self.user,
+            given_name: self.given_name,
+            surname: self.surname,
+            email: self.email,
+            language: match self.language {
                 Language::It => "it".into(),
                 Language::En => "en".into(),
             },
         };
-        let id = context
-            .accounts(&vault, &stretcher)
-            .add(new, &password)
-            .await?;
+        let id = accounts.add(new, &password).await?;
         say(&format!("holder: {id}"));
         Ok(())
     }

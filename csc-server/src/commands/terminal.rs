@@ -20,28 +20,37 @@ pub(super) fn complain(error: &anyhow::Error) {
     eprintln!("csc-server: {error:#}");
 }
 
-/// A new secret: asked twice without echo, or one line of standard input when that is no terminal. Never an argument, which
-/// everybody on the machine could read.
+/// A secret: asked without echo, or one line of standard input when that is no terminal. Never an argument, which everybody on the machine
+/// could read.
+///
+/// # Errors
+/// When there is nothing to read.
+pub(crate) fn secret(what: &str) -> Result<Zeroizing<String>> {
+    if std::io::stdin().is_terminal() {
+        return Ok(Zeroizing::new(rpassword::prompt_password(format!(
+            "{what}: "
+        ))?));
+    }
+    let mut line = Zeroizing::new(String::with_capacity(256));
+    let read = std::io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .context("standard input cannot be read")?;
+    if read == 0 {
+        bail!("{what} is read from standard input, which is empty");
+    }
+    Ok(Zeroizing::new(
+        line.trim_end_matches(['\r', '\n']).to_owned(),
+    ))
+}
+
+/// A new secret: on a terminal it is asked twice.
 ///
 /// # Errors
 /// When the two differ, or there is nothing to read.
-pub(super) fn new_secret(what: &str) -> Result<Zeroizing<String>> {
-    if !std::io::stdin().is_terminal() {
-        let mut line = Zeroizing::new(String::with_capacity(256));
-        let read = std::io::stdin()
-            .lock()
-            .read_line(&mut line)
-            .context("standard input cannot be read")?;
-        if read == 0 {
-            bail!("{what} is read from standard input, which is empty");
-        }
-        return Ok(Zeroizing::new(
-            line.trim_end_matches(['\r', '\n']).to_owned(),
-        ));
-    }
-    let first = Zeroizing::new(rpassword::prompt_password(format!("{what}: "))?);
-    let again = Zeroizing::new(rpassword::prompt_password(format!("{what}, again: "))?);
-    if first != again {
+pub(crate) fn new_secret(what: &str) -> Result<Zeroizing<String>> {
+    let first = secret(what)?;
+    if std::io::stdin().is_terminal() && secret(&format!("{what}, again"))? != first {
         bail!("the two are not the same; nothing was changed");
     }
     Ok(first)

@@ -12,6 +12,20 @@ pub struct Credential {
     pub multisign: u32,
     /// Hashes one request may carry, at least `multisign`.
     pub max_hashes: u32,
+    /// What the PUK of a new credential may do.
+    pub puk: PukPolicy,
+}
+
+/// What a PUK may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PukPolicy {
+    /// There is none: a locked or forgotten PIN means a new credential.
+    Strict,
+    /// It sets the count of wrong PINs back; the holder must still know the PIN.
+    Unblock,
+    /// It may also set a new PIN, and is then as strong as the PIN.
+    Reset,
 }
 
 impl Default for Credential {
@@ -19,6 +33,7 @@ impl Default for Credential {
         Self {
             multisign: 100,
             max_hashes: 1000,
+            puk: PukPolicy::Unblock,
         }
     }
 }

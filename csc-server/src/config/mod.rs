@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use certificate::{Certificate, QcStatement, QcType};
-pub use credential::Credential;
+pub use credential::{Credential, PukPolicy};
 pub use error::ConfigError;
 pub use info::Info;
 pub use lifetime::Lifetime;

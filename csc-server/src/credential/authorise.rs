@@ -6,8 +6,8 @@ use super::{Credential, Error, Keys, Order, sad};
 use crate::{
     audit::{self, Event},
     clock::Millis,
-    factor::{Claim, Otp, Taken},
-    ids::ActivationId,
+    factor::{Claim, Factor, Otp, Purpose, Taken},
+    ids::{ActivationId, ClientId},
     oauth::ServiceAccess,
     params,
     store::StoreError,
@@ -49,16 +49,13 @@ impl Keys {
     ) -> Result<Issued, Error> {
         let now = self.clock.now();
         credential.usable(now)?;
-        let factor = self
-            .factors
-            .find(&credential.factor)
-            .await?
-            .ok_or(Error::Damaged)?;
+        let factor = self.factor(credential).await?;
         let claim = self
             .factors
-            .judge(&factor, credential, &approval.otp)
+            .judge(&factor, credential, &approval.otp, Purpose::Sign)
             .await?;
-        self.take_factors(access, credential, order, claim, now)
+        let client = &access.client;
+        self.take_factors(client, credential, order.fingerprint(), claim, now)
             .await?;
 
         let id = ActivationId::random();
@@ -97,31 +94,34 @@ impl Keys {
             Ok(wrapped) => {
                 self.issue(&id, &content, octets, wrapped, &secret, credential, access)
                     .await?;
+                self.refresh_seal(credential, &approval.pin).await;
                 Ok(Issued {
                     sad: sad::wire(&id, &secret),
                     expires_in: (content.expires - now) / 1000,
                 })
             }
             Err(error) => Err(self
-                .not_authorised(access, credential, error.into(), now)
+                .not_authorised(client, credential, error.into(), now)
                 .await?),
         }
     }
 
+    /// The factor of a credential.
+    pub(super) async fn factor(&self, credential: &Credential) -> Result<Factor, Error> {
+        let factor = self.factors.find(&credential.factor).await?;
+        factor.ok_or(Error::Damaged)
+    }
+
     /// Takes the OTP and reserves a PIN try.
-    async fn take_factors(
+    pub(super) async fn take_factors(
         &self,
-        access: &ServiceAccess,
+        client: &ClientId,
         credential: &Credential,
-        order: &Order,
+        bound_to: [u8; 32],
         claim: Claim,
         now: Millis,
     ) -> Result<(), Error> {
-        let (credential, client, bound_to) = (
-            credential.clone(),
-            access.client.clone(),
-            order.fingerprint(),
-        );
+        let (credential, client) = (credential.clone(), client.clone());
         let limit = i64::from(self.policy.max_pin_failures);
         let refused = self
             .store
@@ -205,9 +205,9 @@ impl Keys {
     }
 
     /// Records why there is no SAD; a failure that is not the holder's gives the PIN try back.
-    async fn not_authorised(
+    pub(super) async fn not_authorised(
         &self,
-        access: &ServiceAccess,
+        client: &ClientId,
         credential: &Credential,
         error: Error,
         now: Millis,
@@ -217,7 +217,7 @@ impl Keys {
         if damaged {
             tracing::error!(credential = %credential.id, "a sealed key fails its integrity check");
         }
-        let (credential, client) = (credential.clone(), access.client.to_string());
+        let (credential, client) = (credential.clone(), client.to_string());
         let limit = i64::from(self.policy.max_pin_failures);
         self.store
             .write(async move |tx| {

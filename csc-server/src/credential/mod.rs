@@ -5,8 +5,10 @@
 
 mod authorise;
 pub mod history;
+mod lifecycle;
 mod order;
 mod owned;
+mod pin;
 pub mod sad;
 
 use std::time::Duration;
@@ -46,6 +48,15 @@ pub enum Error {
     /// Not the holder's PIN.
     #[error("wrong PIN")]
     WrongPin,
+    /// Not the holder's PUK.
+    #[error("wrong PUK")]
+    WrongPuk,
+    /// No PUK, too many wrong ones, or it was used up.
+    #[error("the PUK cannot be used")]
+    PukLocked,
+    /// The credential is in another state than this needs.
+    #[error("the credential is {0}")]
+    WrongState(&'static str),
     /// Not the code, or no longer.
     #[error("wrong OTP")]
     WrongOtp,
@@ -90,6 +101,7 @@ impl From<VaultError> for Error {
     fn from(error: VaultError) -> Self {
         match error {
             VaultError::WrongPin => Self::WrongPin,
+            VaultError::WrongPuk => Self::WrongPuk,
             VaultError::NotBound => Self::NotAuthorised,
             VaultError::Expired => Self::SadExpired,
             VaultError::Damaged => Self::Damaged,

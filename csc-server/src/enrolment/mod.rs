@@ -1,12 +1,13 @@
 //! Enrolment from the terminal: a key in the HSM, a certificate from the embedded CA, a credential that signs.
 
-use hsm_adapter::{HsmError, KeyAlgorithm, MacKey, Pin, Vault, VaultError};
+use hsm_adapter::{HsmError, KeyAlgorithm, Pin, Puk, Vault, VaultError};
 use sha2::{Digest, Sha256};
 
 use crate::{
     audit::{self, Event},
     ca::{self, Ca},
     clock::Clock,
+    config::PukPolicy,
     credential::{self, Status},
     holder::Holder,
     ids::{CredentialId, FactorId},
@@ -47,6 +48,8 @@ pub struct Request {
     pub multisign: u32,
     /// Country of the subject, ISO 3166-1 alpha-2.
     pub country: String,
+    /// What a PUK may do.
+    pub puk: PukPolicy,
 }
 
 /// Makes credentials.
@@ -64,16 +67,17 @@ pub struct Enrolment {
 }
 
 impl Enrolment {
-    /// Generates a key under the holder's PIN, certifies it, and stores the credential, active at once.
+    /// Generates a key under the holder's PIN, certifies it, and stores the credential, active at once. The PUK, where there is one, exists
+    /// in what is returned and nowhere else.
     ///
     /// # Errors
-    /// A weak PIN, a key type that is not allowed, or a failure of HSM, CA or database. Nothing is stored then.
+    /// A key type that is not allowed, or a failure of HSM, CA or database. Nothing is stored then.
     pub async fn credential(
         &self,
         holder: &Holder,
         pin: &Pin,
         request: Request,
-    ) -> Result<CredentialId, Error> {
+    ) -> Result<(CredentialId, Option<Puk>), Error> {
         if request.algorithm == KeyAlgorithm::Rsa2048 {
             return Err(Error::Algorithm(request.algorithm.name()));
         }
@@ -82,6 +86,14 @@ impl Enrolment {
             .vault
             .generate(id.as_str(), 1, request.algorithm, pin)
             .await?;
+        let (puk, sealed_puk) = match request.puk {
+            PukPolicy::Strict => (None, None),
+            policy => {
+                let resets = policy == PukPolicy::Reset;
+                let (puk, sealed) = self.vault.make_puk(&key, pin, resets).await?;
+                (Some(puk), Some(sealed))
+            }
+        };
         let now = self.clock.now();
         let subject = ca::Subject {
             common_name: format!("{} {}", holder.given_name, holder.surname),
@@ -110,18 +122,23 @@ impl Enrolment {
             &key,
             &certificate,
         );
-        key.record_mac = self.vault.mac(MacKey::Record, &[&record]).await?.to_vec();
+        key.record_mac = self.vault.record_mac(key.masters, &record).await?.to_vec();
 
         let (credential, holder_id, person) =
             (id.clone(), holder.id.clone(), holder.pseudonym.clone());
         let cost = serde_json::to_string(&key.cost).unwrap_or_default();
+        let puk_cost = sealed_puk
+            .as_ref()
+            .map(|puk| serde_json::to_string(&puk.cost).unwrap_or_default());
         self.store
             .write(async move |tx| {
                 tx.execute(
                     "INSERT INTO credential (id, holder, factor, status, description, multisign, generation, algorithm, spki,
                          spki_hash, key_blob, w_pin, pin_check, pin_salt, pin_cost, masters, pin_failures, certificate,
-                         not_before, not_after, record_mac, created)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, $17, $18, $19, $20, $21)",
+                         not_before, not_after, record_mac, created, puk_salt, puk_cost, puk_check, puk_masters, w_puk,
+                         puk_failures, unblocks)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, $17, $18, $19, $20, $21,
+                         $22, $23, $24, $25, $26, 0, 0)",
                     params![
                         &credential,
                         &holder_id,
@@ -143,7 +160,12 @@ impl Enrolment {
                         not_before,
                         not_after,
                         key.record_mac.clone(),
-                        now
+                        now,
+                        sealed_puk.as_ref().map(|puk| puk.salt.clone()),
+                        puk_cost.clone(),
+                        sealed_puk.as_ref().map(|puk| puk.check.clone()),
+                        sealed_puk.as_ref().map(|puk| puk.masters),
+                        sealed_puk.as_ref().and_then(|puk| puk.w_puk.clone())
                     ],
                 )
                 .await?;
@@ -161,6 +183,6 @@ impl Enrolment {
                 Ok(())
             })
             .await?;
-        Ok(id)
+        Ok((id, puk))
     }
 }

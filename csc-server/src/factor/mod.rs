@@ -11,6 +11,7 @@ mod totp;
 use std::time::Duration;
 
 use hsm_adapter::{HsmError, Vault};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -45,6 +46,33 @@ impl Kind {
         [Self::Totp, Self::Mail]
             .into_iter()
             .find(|kind| kind.name() == name)
+    }
+}
+
+/// What a code is asked for: one asked for one purpose does for no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A signature.
+    Sign,
+    /// A new PIN.
+    ChangePin,
+    /// The use of the PUK.
+    Unblock,
+}
+
+impl Purpose {
+    /// The name in the database and in the code's MAC.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sign => "sign",
+            Self::ChangePin => "change-pin",
+            Self::Unblock => "unblock",
+        }
+    }
+
+    /// What a code stands for that is taken for this and nothing further.
+    pub fn fingerprint(self) -> [u8; 32] {
+        Sha256::digest(self.name()).into()
     }
 }
 
@@ -230,10 +258,11 @@ impl Factors {
         factor: &Factor,
         credential: &Credential,
         otp: &Otp,
+        purpose: Purpose,
     ) -> Result<Claim, Error> {
         let proof = match factor.kind {
             Kind::Totp => self.judge_totp(factor, otp).await?,
-            Kind::Mail => self.judge_sent(factor, credential, otp).await?,
+            Kind::Mail => self.judge_sent(factor, credential, otp, purpose).await?,
         };
         Ok(Claim {
             factor: factor.id.clone(),

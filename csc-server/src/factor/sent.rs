@@ -6,7 +6,7 @@ use std::time::Duration;
 use hsm_adapter::MacKey;
 use zeroize::Zeroizing;
 
-use super::{Error, Factor, Factors, Kind, Otp, Proof};
+use super::{Error, Factor, Factors, Kind, Otp, Proof, Purpose};
 use crate::{
     audit::{self, Event},
     clock::Millis,
@@ -40,6 +40,7 @@ impl Factors {
         credential: &Credential,
         holder: &Holder,
         client: &Client,
+        purpose: Purpose,
     ) -> Result<(), Error> {
         if factor.kind != Kind::Mail {
             return Err(Error::Offline);
@@ -49,13 +50,21 @@ impl Factors {
         let expires = now + millis(self.policy.lifetime);
         let code = self.code().await?;
         let mac = self
-            .code_mac(&challenge, credential, &code, expires)
+            .code_mac(&challenge, credential, purpose, &code, expires)
             .await?;
-        let message = notify::Message::Code {
-            code,
-            credential: credential.description.clone(),
-            client: client.name.clone(),
-            valid_minutes: self.policy.lifetime.as_secs().div_ceil(60),
+        let valid_minutes = self.policy.lifetime.as_secs().div_ceil(60);
+        let message = match purpose {
+            Purpose::Sign => notify::Message::Code {
+                code,
+                credential: credential.description.clone(),
+                client: client.name.clone(),
+                valid_minutes,
+            },
+            Purpose::ChangePin | Purpose::Unblock => notify::Message::PinCode {
+                code,
+                credential: credential.description.clone(),
+                valid_minutes,
+            },
         };
         let mail = notify::Outgoing::new(&holder.email, &message.render(&holder.language));
         let job = jobs::Job::mail(&self.vault, &mail, expires).await?;
@@ -80,9 +89,9 @@ impl Factors {
                 )
                 .await?;
                 tx.execute(
-                    "INSERT INTO otp_challenge (id, factor, credential, code_mac, sent, expires, failures)
-                     VALUES ($1, $2, $3, $4, $5, $6, 0)",
-                    params![challenge.as_str(), &factor, &credential.id, mac, now, expires],
+                    "INSERT INTO otp_challenge (id, factor, credential, purpose, code_mac, sent, expires, failures)
+                     VALUES ($1, $2, $3, $7, $4, $5, $6, 0)",
+                    params![challenge.as_str(), &factor, &credential.id, mac, now, expires, purpose.name()],
                 )
                 .await?;
                 job.enqueue(tx, now).await?;
@@ -103,12 +112,13 @@ impl Factors {
         factor: &Factor,
         credential: &Credential,
         otp: &Otp,
+        purpose: Purpose,
     ) -> Result<Proof, Error> {
         const SQL: &str = "SELECT id, expires FROM otp_challenge
-                           WHERE factor = $1 AND credential = $2 ORDER BY sent DESC LIMIT 1";
+                           WHERE factor = $1 AND credential = $2 AND purpose = $3 ORDER BY sent DESC LIMIT 1";
         let Some(mut row) = self
             .store
-            .find(SQL, params![&factor.id, &credential.id])
+            .find(SQL, params![&factor.id, &credential.id, purpose.name()])
             .await?
         else {
             return Ok(Proof::Wrong { challenge: None });
@@ -120,7 +130,7 @@ impl Factors {
             });
         }
         let mac = self
-            .code_mac(&challenge, credential, &otp.0, expires)
+            .code_mac(&challenge, credential, purpose, &otp.0, expires)
             .await?;
         Ok(Proof::Code { challenge, mac })
     }
@@ -129,12 +139,14 @@ impl Factors {
         &self,
         challenge: &str,
         credential: &Credential,
+        purpose: Purpose,
         code: &str,
         expires: Millis,
     ) -> Result<[u8; 32], Error> {
         let parts = [
             challenge.as_bytes(),
             credential.id.as_str().as_bytes(),
+            purpose.name().as_bytes(),
             code.as_bytes(),
             &expires.to_be_bytes(),
         ];

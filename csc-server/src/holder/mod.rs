@@ -172,6 +172,44 @@ impl Accounts {
         }
     }
 
+    /// Blocks a holder, or lets him in again. Blocked, he neither logs in nor signs, on any node; his tokens are no good as long.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_blocked(&self, holder: &Holder, blocked: bool) -> Result<(), StoreError> {
+        let (id, person, now) = (
+            holder.id.clone(),
+            holder.pseudonym.clone(),
+            self.clock.now(),
+        );
+        self.store
+            .write(async move |tx| {
+                let (status, event) = if blocked {
+                    (
+                        "blocked",
+                        Event::HolderBlocked {
+                            holder: id.to_string(),
+                        },
+                    )
+                } else {
+                    (
+                        "active",
+                        Event::HolderUnblocked {
+                            holder: id.to_string(),
+                        },
+                    )
+                };
+                tx.execute(
+                    "UPDATE holder SET status = $2 WHERE id = $1",
+                    params![&id, status],
+                )
+                .await?;
+                audit::record(tx, now, &person, &event);
+                Ok(())
+            })
+            .await
+    }
+
     /// Lets a holder in by password. The try is counted before the password is looked at, so that parallel guesses count; an unknown
     /// user costs the same work and gets the same answer.
     ///

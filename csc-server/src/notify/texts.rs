@@ -17,6 +17,35 @@ pub enum Message {
         /// How long the code may be used, in minutes.
         valid_minutes: u64,
     },
+    /// A code that approves another PIN, not a signature.
+    PinCode {
+        /// The code.
+        code: Zeroizing<String>,
+        /// What the holder calls the certificate.
+        credential: String,
+        /// How long the code may be used, in minutes.
+        valid_minutes: u64,
+    },
+    /// The PIN of a certificate was changed.
+    PinChanged {
+        /// What the holder calls the certificate.
+        credential: String,
+    },
+    /// A certificate was suspended.
+    Suspended {
+        /// What the holder calls the certificate.
+        credential: String,
+    },
+    /// A suspended certificate signs again.
+    Reactivated {
+        /// What the holder calls the certificate.
+        credential: String,
+    },
+    /// A certificate was revoked, and its key destroyed.
+    Revoked {
+        /// What the holder calls the certificate.
+        credential: String,
+    },
     /// The PIN of a certificate has been locked by wrong tries.
     PinLocked {
         /// What the holder calls the certificate.
@@ -96,6 +125,114 @@ impl Message {
                     minutes = count(*valid_minutes, "minute", "minutes"),
                 ),
             ),
+            (
+                Self::PinCode {
+                    code,
+                    credential,
+                    valid_minutes,
+                },
+                true,
+            ) => rendered(
+                "Codice per il PIN del suo certificato".to_owned(),
+                format!(
+                    "Codice: {code}\n\
+                     \n\
+                     Serve a cambiare o sbloccare il PIN del certificato «{credential}», non a\n\
+                     firmare. Il codice vale {minutes} e si usa una volta sola. Nessuno di noi\n\
+                     glielo chiederà mai.\n\
+                     \n\
+                     Se non l'ha chiesto, non lo usi e avvisi subito il servizio.\n",
+                    code = code.as_str(),
+                    credential = one_line(credential),
+                    minutes = count(*valid_minutes, "minuto", "minuti"),
+                ),
+            ),
+            (
+                Self::PinCode {
+                    code,
+                    credential,
+                    valid_minutes,
+                },
+                false,
+            ) => rendered(
+                "Code for the PIN of your certificate".to_owned(),
+                format!(
+                    "Code: {code}\n\
+                     \n\
+                     It is for changing or unblocking the PIN of the certificate \"{credential}\",\n\
+                     not for signing. The code is valid for {minutes} and works once. Nobody from us\n\
+                     will ever ask you for it.\n\
+                     \n\
+                     If you did not ask for it, do not use it and tell the service at once.\n",
+                    code = code.as_str(),
+                    credential = one_line(credential),
+                    minutes = count(*valid_minutes, "minute", "minutes"),
+                ),
+            ),
+            (Self::PinChanged { credential }, true) => notice(
+                "Il PIN del suo certificato è cambiato",
+                format!(
+                    "Il PIN del certificato «{}» è stato cambiato.",
+                    one_line(credential)
+                ),
+                SE_NON_LEI,
+            ),
+            (Self::PinChanged { credential }, false) => notice(
+                "The PIN of your certificate has changed",
+                format!(
+                    "The PIN of the certificate \"{}\" has been changed.",
+                    one_line(credential)
+                ),
+                IF_NOT_YOU,
+            ),
+            (Self::Suspended { credential }, true) => notice(
+                "Il suo certificato è sospeso",
+                format!(
+                    "Il certificato «{}» è sospeso e per ora non firma.",
+                    one_line(credential)
+                ),
+                SE_NON_LEI,
+            ),
+            (Self::Suspended { credential }, false) => notice(
+                "Your certificate is suspended",
+                format!(
+                    "The certificate \"{}\" is suspended and does not sign for now.",
+                    one_line(credential)
+                ),
+                IF_NOT_YOU,
+            ),
+            (Self::Reactivated { credential }, true) => notice(
+                "Il suo certificato firma di nuovo",
+                format!(
+                    "Il certificato «{}» non è più sospeso.",
+                    one_line(credential)
+                ),
+                SE_NON_LEI,
+            ),
+            (Self::Reactivated { credential }, false) => notice(
+                "Your certificate signs again",
+                format!(
+                    "The certificate \"{}\" is suspended no more.",
+                    one_line(credential)
+                ),
+                IF_NOT_YOU,
+            ),
+            (Self::Revoked { credential }, true) => notice(
+                "Il suo certificato è revocato",
+                format!(
+                    "Il certificato «{}» è revocato e la sua chiave è distrutta: non firmerà\nmai più.",
+                    one_line(credential)
+                ),
+                SE_NON_LEI,
+            ),
+            (Self::Revoked { credential }, false) => notice(
+                "Your certificate is revoked",
+                format!(
+                    "The certificate \"{}\" is revoked and its key destroyed: it will never sign\nagain.",
+                    one_line(credential)
+                ),
+                IF_NOT_YOU,
+            ),
             (Self::PinLocked { credential }, true) => rendered(
                 "Il PIN del suo certificato è bloccato".to_owned(),
                 format!(
@@ -136,10 +273,23 @@ impl Message {
     }
 }
 
+/// What happened, and what to do if it was somebody else's doing.
+fn notice(subject: &str, what: String, remedy: &str) -> Rendered {
+    rendered(subject.to_owned(), format!("{what}\n\n{remedy}\n"))
+}
+
+const SE_NON_LEI: &str = "Se non lo ha chiesto lei, avvisi subito il servizio.";
+const IF_NOT_YOU: &str = "If you did not ask for this, tell the service at once.";
+
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Code { .. } => "Code",
+            Self::PinCode { .. } => "PinCode",
+            Self::PinChanged { .. } => "PinChanged",
+            Self::Suspended { .. } => "Suspended",
+            Self::Reactivated { .. } => "Reactivated",
+            Self::Revoked { .. } => "Revoked",
             Self::PinLocked { .. } => "PinLocked",
             Self::OtpLocked => "OtpLocked",
         })

@@ -163,14 +163,19 @@ impl Tokens {
     /// # Errors
     /// [`Error::Unknown`], [`Error::Expired`], or a failure of the database.
     pub async fn access(&self, token: &str) -> Result<ServiceAccess, Error> {
-        const SQL: &str = "SELECT client, holder, expires, revoked FROM token WHERE hash = $1 AND kind = 'access'";
+        const SQL: &str = "SELECT t.client, t.holder, t.expires, t.revoked, h.status
+                           FROM token t LEFT JOIN holder h ON h.id = t.holder
+                           WHERE t.hash = $1 AND t.kind = 'access'";
         let mut row = self
             .store
             .find(SQL, params![hash(token)])
             .await?
             .ok_or(Error::Unknown)?;
         let (expires, revoked): (Millis, Option<Millis>) = (row.get(2)?, row.optional(3)?);
-        if revoked.is_some() || expires <= self.clock.now() {
+        let blocked = row
+            .optional::<String>(4)?
+            .is_some_and(|status| status != "active");
+        if revoked.is_some() || blocked || expires <= self.clock.now() {
             return Err(Error::Expired);
         }
         let holder = row.optional::<String>(1)?.map(HolderId::new);

@@ -96,7 +96,9 @@ impl Failure for VaultError {
     fn hsm(&self) -> Option<&HsmError> {
         match self {
             Self::Hsm(error) => Some(error),
-            Self::WrongPin | Self::NotBound | Self::Expired | Self::Damaged => None,
+            Self::WrongPin | Self::WrongPuk | Self::NotBound | Self::Expired | Self::Damaged => {
+                None
+            }
         }
     }
 }

@@ -18,10 +18,11 @@ pub(super) enum MasterKey {
 }
 
 impl MasterKey {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::SealDerive,
         Self::Store,
         Self::Mac(MacKey::PinCheck),
+        Self::Mac(MacKey::PukCheck),
         Self::Mac(MacKey::Otp),
         Self::Mac(MacKey::Pepper),
         Self::Mac(MacKey::Record),
@@ -33,6 +34,7 @@ impl MasterKey {
             Self::SealDerive => "seal-derive",
             Self::Store => "store",
             Self::Mac(MacKey::PinCheck) => "pin-check",
+            Self::Mac(MacKey::PukCheck) => "puk-check",
             Self::Mac(MacKey::Otp) => "otp",
             Self::Mac(MacKey::Pepper) => "pepper",
             Self::Mac(MacKey::Record) => "record-mac",

@@ -17,6 +17,7 @@
 mod formula;
 mod master;
 mod open;
+mod puk;
 mod scratch;
 mod seal;
 
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use self::open::OpenKeys;
+pub use self::puk::{Puk, SealedPuk};
 use crate::{
     Cost, HsmError, KeyAlgorithm, Pool, PoolState, Secret, Stretcher, VaultError, pool::Speed,
 };
@@ -78,6 +80,8 @@ pub struct Activation {
 pub enum MacKey {
     /// PIN check values.
     PinCheck,
+    /// PUK check values.
+    PukCheck,
     /// Codes the service sends.
     Otp,
     /// Passwords: the keyed step after Argon2id.
@@ -177,6 +181,19 @@ impl Vault {
             .run(Speed::Fast, move |session| {
                 let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_slice()).collect();
                 master::mac(session.hsm.as_mut(), key, master::VERSION, &parts)
+            })
+            .await
+    }
+
+    /// The MAC of a record of a key that was sealed under this version of the master keys.
+    ///
+    /// # Errors
+    /// When the HSM does not answer.
+    pub async fn record_mac(&self, masters: u32, record: &[u8]) -> Result<[u8; 32], HsmError> {
+        let record = record.to_vec();
+        self.pool
+            .run(Speed::Fast, move |session| {
+                master::mac(session.hsm.as_mut(), MacKey::Record, masters, &[&record])
             })
             .await
     }

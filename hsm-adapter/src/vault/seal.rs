@@ -16,6 +16,7 @@ use crate::{
 const TABLE: &str = "credential";
 const KEY_BLOB: &str = "key_blob";
 const W_PIN: &str = "w_pin";
+const W_PUK: &str = "w_puk";
 
 impl Vault {
     /// Makes a key pair in the HSM, tests it, and seals it under the PIN. The key is extractable only until it is wrapped, and
@@ -81,8 +82,7 @@ impl Vault {
                 let hsm = session.hsm.as_mut();
                 judge_pin(hsm, &key, &unlock)?;
                 judge_record(hsm, &key)?;
-                let w_pin = master::unseal_value(hsm, &place(&key_row(&key), W_PIN), &key.w_pin)
-                    .map_err(damaged)?;
+                let w_pin = w_pin(hsm, &key)?;
                 rewrap(hsm, key.masters, &unlock, &w_pin, &target)
             })
             .await
@@ -115,7 +115,7 @@ impl Vault {
     }
 
     /// U("pin", PIN) of a key. Never inside a pool job: it takes longer than a signature.
-    async fn unlock(
+    pub(super) async fn unlock(
         &self,
         key: &SealedKey,
         pin: &Pin,
@@ -191,18 +191,83 @@ fn rewrap(
     wrapped: &[u8],
     target: &[u8; 32],
 ) -> Result<Vec<u8>, VaultError> {
-    let master = MasterKey::SealDerive.find(hsm, masters).map_err(damaged)?;
+    rewrap_under(hsm, (masters, source), wrapped, (masters, target))
+}
+
+/// The same between versions of the master keys.
+fn rewrap_under(
+    hsm: &mut dyn Hsm,
+    (from, source): (u32, &[u8; 32]),
+    wrapped: &[u8],
+    (to, target): (u32, &[u8; 32]),
+) -> Result<Vec<u8>, VaultError> {
+    let old = MasterKey::SealDerive.find(hsm, from).map_err(damaged)?;
+    let new = MasterKey::SealDerive.find(hsm, to).map_err(damaged)?;
     let mut scratch = Scratch::new(hsm);
-    let kek = scratch.key(|hsm| hsm.derive(master, source))?;
+    let kek = scratch.key(|hsm| hsm.derive(old, source))?;
     let dek = scratch
         .key(|hsm| hsm.unwrap_dek(kek, wrapped, true))
         .map_err(damaged)?;
-    let kek = scratch.key(|hsm| hsm.derive(master, target))?;
+    let kek = scratch.key(|hsm| hsm.derive(new, target))?;
     Ok(scratch.hsm().wrap(kek, dek)?)
 }
 
+/// Seals the DEK of a key under another PIN, and today's master keys, into `next`, which has that PIN's salt and cost.
+pub(super) fn reseal(
+    hsm: &mut dyn Hsm,
+    masters: u32,
+    source: &[u8; 32],
+    wrapped: &[u8],
+    target: &[u8; 32],
+    next: &mut SealedKey,
+) -> Result<(), VaultError> {
+    let w_pin = rewrap_under(hsm, (masters, source), wrapped, (VERSION, target))?;
+    next.w_pin = master::seal_value(hsm, &place(&key_row(next), W_PIN), &w_pin)?;
+    next.pin_check = master::mac(hsm, MacKey::PinCheck, VERSION, &[target])?.to_vec();
+    next.record_mac = master::mac(hsm, MacKey::Record, VERSION, &[&next.record])?.to_vec();
+    next.masters = VERSION;
+    Ok(())
+}
+
+/// The DEK wrapped under a PUK, sealed for the store.
+pub(super) fn wrap_for_puk(
+    hsm: &mut dyn Hsm,
+    key: &SealedKey,
+    source: &[u8; 32],
+    w_pin: &[u8],
+    target: &[u8; 32],
+) -> Result<Vec<u8>, VaultError> {
+    let wrapped = rewrap_under(hsm, (key.masters, source), w_pin, (VERSION, target))?;
+    Ok(master::seal_value(
+        hsm,
+        &place(&key_row(key), W_PUK),
+        &wrapped,
+    )?)
+}
+
+/// The DEK as the PIN wraps it.
+pub(super) fn w_pin(
+    hsm: &mut dyn Hsm,
+    key: &SealedKey,
+) -> Result<zeroize::Zeroizing<Vec<u8>>, VaultError> {
+    master::unseal_value(hsm, &place(&key_row(key), W_PIN), &key.w_pin).map_err(damaged)
+}
+
+/// The DEK as the PUK wraps it.
+pub(super) fn w_puk(
+    hsm: &mut dyn Hsm,
+    key: &SealedKey,
+    sealed: &[u8],
+) -> Result<zeroize::Zeroizing<Vec<u8>>, VaultError> {
+    master::unseal_value(hsm, &place(&key_row(key), W_PUK), sealed).map_err(damaged)
+}
+
 /// Before anything is unwrapped: an HSM that fails to unwrap must not count as a wrong PIN.
-fn judge_pin(hsm: &mut dyn Hsm, key: &SealedKey, unlock: &[u8; 32]) -> Result<(), VaultError> {
+pub(super) fn judge_pin(
+    hsm: &mut dyn Hsm,
+    key: &SealedKey,
+    unlock: &[u8; 32],
+) -> Result<(), VaultError> {
     let check = master::mac(hsm, MacKey::PinCheck, key.masters, &[unlock]).map_err(damaged)?;
     if bool::from(check.ct_eq(&key.pin_check)) {
         Ok(())
@@ -249,7 +314,7 @@ fn place<'a>(row: &'a str, field: &'a str) -> Place<'a> {
     }
 }
 
-fn salt() -> Result<Vec<u8>, HsmError> {
+pub(super) fn salt() -> Result<Vec<u8>, HsmError> {
     let mut salt = vec![0; 16];
     getrandom::fill(&mut salt).map_err(|error| HsmError::Unavailable(error.to_string()))?;
     Ok(salt)

@@ -7,6 +7,7 @@ use crate::{
     api::{fault::Fault, params::Params},
     app::App,
     credential::Credential,
+    factor::Purpose,
     ids::CredentialId,
     oauth::ServiceAccess,
 };
@@ -48,6 +49,6 @@ pub(crate) async fn send(
         .ok_or(Fault::InvalidToken)?;
     Ok(app
         .factors
-        .send(&factor, credential, &holder, &client)
+        .send(&factor, credential, &holder, &client, Purpose::Sign)
         .await?)
 }

@@ -1,0 +1,138 @@
+//! The states of a credential: active ⇄ suspended, and revoked from either, for good. Each move is one transaction with its audit row; what was
+//! authorised before ends with it.
+
+use sha2::{Digest, Sha256};
+
+use super::{Credential, Error, Keys, Status, record};
+use crate::{
+    audit::{self, Event},
+    clock::Millis,
+    ids::CredentialId,
+    notify::Message,
+    params,
+    store::{StoreError, Tx},
+};
+
+impl Keys {
+    /// Suspends an active credential: no authorisation, no signature, until it is reactivated.
+    ///
+    /// # Errors
+    /// [`Error::WrongState`] when it is not active.
+    pub async fn suspend(&self, credential: &Credential) -> Result<(), Error> {
+        self.change_status(credential, &[Status::Active], Status::Suspended)
+            .await
+    }
+
+    /// Reactivates a suspended credential.
+    ///
+    /// # Errors
+    /// [`Error::WrongState`] when it is not suspended: nothing brings a revoked one back.
+    pub async fn reactivate(&self, credential: &Credential) -> Result<(), Error> {
+        self.change_status(credential, &[Status::Suspended], Status::Active)
+            .await
+    }
+
+    /// Revokes a credential and destroys its key: every wrap and blob is overwritten and gone. Backups die with the next rotation of the
+    /// store key.
+    ///
+    /// # Errors
+    /// [`Error::WrongState`] when it is revoked already.
+    pub async fn revoke_credential(&self, credential: &Credential) -> Result<(), Error> {
+        self.change_status(
+            credential,
+            &[Status::Active, Status::Suspended],
+            Status::Revoked,
+        )
+        .await
+    }
+
+    async fn change_status(
+        &self,
+        credential: &Credential,
+        from: &[Status],
+        to: Status,
+    ) -> Result<(), Error> {
+        if !from.contains(&credential.status) {
+            return Err(Error::WrongState(credential.status.name()));
+        }
+        let now = self.clock.now();
+        let Credential {
+            id,
+            holder,
+            factor,
+            key,
+            certificate,
+            ..
+        } = credential;
+        let record = record(id, holder, factor, to, key, certificate);
+        let mac = self.vault.record_mac(key.masters, &record).await?.to_vec();
+        let name = credential.description.clone();
+        let message = match to {
+            Status::Suspended => Message::Suspended { credential: name },
+            Status::Active => Message::Reactivated { credential: name },
+            Status::Revoked => Message::Revoked { credential: name },
+        };
+        let notice = self.notice(credential, &message).await?;
+        let of = credential.clone();
+        let changed = self
+            .store
+            .write(async move |tx| {
+                let changed = tx
+                    .execute(
+                        "UPDATE credential SET status = $3, record_mac = $4 WHERE id = $1 AND status = $2 AND record_mac = $5",
+                        params![&of.id, of.status.name(), to.name(), mac.clone(), of.key.record_mac.clone()],
+                    )
+                    .await?;
+                if changed == 0 {
+                    return Ok(false);
+                }
+                end_activations(tx, &of.id).await?;
+                let id = of.id.to_string();
+                let event = match to {
+                    Status::Suspended => Event::CertSuspended { credential: id },
+                    Status::Active => Event::CertReactivated { credential: id },
+                    Status::Revoked => Event::CertRevoked { credential: id },
+                };
+                audit::record(tx, now, &of.pseudonym, &event);
+                if to == Status::Revoked {
+                    destroy(tx, &of, now).await?;
+                }
+                notice.enqueue(tx, now).await?;
+                Ok(true)
+            })
+            .await?;
+        // Another move, or another PIN, came first.
+        if changed {
+            Ok(())
+        } else {
+            Err(Error::WrongState(credential.status.name()))
+        }
+    }
+}
+
+/// Ends every SAD of a credential.
+pub(super) async fn end_activations(
+    tx: &mut Tx,
+    credential: &CredentialId,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE activation SET state = 'revoked' WHERE credential = $1 AND state IN ('active', 'spent')";
+    tx.execute(sql, params![credential]).await.map(drop)
+}
+
+/// Destroys a key: whatever opens it, and itself.
+async fn destroy(tx: &mut Tx, credential: &Credential, now: Millis) -> Result<(), StoreError> {
+    let none: &[u8] = &[];
+    tx.execute(
+        "UPDATE credential SET key_blob = $2, w_pin = $2, pin_check = $2, pin_salt = $2, puk_salt = NULL, puk_cost = NULL,
+             puk_check = NULL, w_puk = NULL
+         WHERE id = $1",
+        params![&credential.id, none],
+    )
+    .await?;
+    let event = Event::KeyDestroyed {
+        credential: credential.id.to_string(),
+        blob_hash: hex::encode(Sha256::digest(&credential.key.key_blob)),
+    };
+    audit::record(tx, now, &credential.pseudonym, &event);
+    Ok(())
+}

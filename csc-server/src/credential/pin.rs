@@ -1,0 +1,331 @@
+//! PIN and PUK: the holder changes the one, and with the other gets out of a lock. Nobody else can: there is no way to a key but through what
+//! the holder knows.
+
+use hsm_adapter::{Pin, Puk, SealedKey, SealedPuk};
+
+use super::{Credential, Error, Keys};
+use crate::{
+    audit::{self, Event},
+    clock::Millis,
+    factor::{Otp, Purpose, Taken},
+    ids::ClientId,
+    jobs::Job,
+    notify::{Message, Outgoing},
+    params,
+    store::{StoreError, Tx},
+};
+
+/// Wrong PUKs, in all, after which it is dead.
+const PUK_TRIES: i64 = 10;
+/// How often a PUK sets the PIN's count back in the life of a certificate.
+const UNBLOCKS: i64 = 3;
+
+impl Keys {
+    /// Changes the PIN: old PIN and a code asked for this, as for a signature. Every pending SAD dies with the old PIN.
+    ///
+    /// # Errors
+    /// As [`Keys::authorise`].
+    pub async fn change_pin(
+        &self,
+        client: &ClientId,
+        credential: &Credential,
+        old: &Pin,
+        otp: &Otp,
+        new: &Pin,
+    ) -> Result<(), Error> {
+        let now = self.clock.now();
+        credential.usable(now)?;
+        let factor = self.factor(credential).await?;
+        let claim = self
+            .factors
+            .judge(&factor, credential, otp, Purpose::ChangePin)
+            .await?;
+        self.take_factors(
+            client,
+            credential,
+            Purpose::ChangePin.fingerprint(),
+            claim,
+            now,
+        )
+        .await?;
+        match self.vault.change_pin(&credential.key, old, new).await {
+            Ok(next) => {
+                self.store_new_pin(
+                    credential,
+                    next,
+                    Event::PinChanged {
+                        credential: credential.id.to_string(),
+                    },
+                )
+                .await
+            }
+            Err(error) => Err(self
+                .not_authorised(client, credential, error.into(), now)
+                .await?),
+        }
+    }
+
+    /// Sets the count of wrong PINs back: PUK and a code asked for this. At most three times in the life of a certificate; the holder must still know
+    /// the PIN.
+    ///
+    /// # Errors
+    /// [`Error::WrongPuk`], [`Error::PukLocked`] also when there is no PUK, [`Error::WrongOtp`], [`Error::OtpLocked`].
+    pub async fn unblock(
+        &self,
+        client: &ClientId,
+        credential: &Credential,
+        puk: &Puk,
+        otp: &Otp,
+    ) -> Result<(), Error> {
+        let sealed = self.take_puk(client, credential, otp).await?;
+        match self.vault.judge_puk(&credential.key, &sealed, puk).await {
+            Ok(()) => {
+                let (now, of) = (self.clock.now(), credential.clone());
+                self.store
+                    .write(async move |tx| puk_was_right(tx, &of, now).await)
+                    .await?;
+                Ok(())
+            }
+            Err(error) => Err(self.wrong_puk(credential, error.into()).await?),
+        }
+    }
+
+    /// Sets a new PIN by PUK and a code asked for this, where the profile lets a PUK do so.
+    ///
+    /// # Errors
+    /// As [`Keys::unblock`].
+    pub async fn reset_pin(
+        &self,
+        client: &ClientId,
+        credential: &Credential,
+        puk: &Puk,
+        otp: &Otp,
+        new: &Pin,
+    ) -> Result<(), Error> {
+        let sealed = self.take_puk(client, credential, otp).await?;
+        match self
+            .vault
+            .reset_pin(&credential.key, &sealed, puk, new)
+            .await
+        {
+            Ok(next) => {
+                let (now, of) = (self.clock.now(), credential.clone());
+                self.store
+                    .write(async move |tx| puk_was_right(tx, &of, now).await)
+                    .await?;
+                self.store_new_pin(
+                    credential,
+                    next,
+                    Event::PinReset {
+                        credential: credential.id.to_string(),
+                    },
+                )
+                .await
+            }
+            Err(error) => Err(self.wrong_puk(credential, error.into()).await?),
+        }
+    }
+
+    /// Seals a key anew under its own PIN when master keys or cost have moved on since; the PIN was judged just before. A failure costs
+    /// nothing: the next PIN tries again.
+    pub(super) async fn refresh_seal(&self, credential: &Credential, pin: &Pin) {
+        if self.vault.is_current(&credential.key) {
+            return;
+        }
+        let refreshed = async {
+            let next = self.vault.change_pin(&credential.key, pin, pin).await?;
+            let event = Event::KeyResealed {
+                credential: credential.id.to_string(),
+            };
+            let (old, of, now) = (
+                credential.key.w_pin.clone(),
+                credential.clone(),
+                self.clock.now(),
+            );
+            self.store
+                .write(async move |tx| replace_seal(tx, &of, &old, &next, &event, now).await)
+                .await?;
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = refreshed.await {
+            tracing::warn!(credential = %credential.id, %error, "a key could not be sealed anew");
+        }
+    }
+
+    async fn store_new_pin(
+        &self,
+        credential: &Credential,
+        next: SealedKey,
+        event: Event,
+    ) -> Result<(), Error> {
+        let now = self.clock.now();
+        let notice = self
+            .notice(
+                credential,
+                &Message::PinChanged {
+                    credential: credential.description.clone(),
+                },
+            )
+            .await?;
+        let (old, of) = (credential.key.w_pin.clone(), credential.clone());
+        let replaced = self
+            .store
+            .write(async move |tx| {
+                let replaced = replace_seal(tx, &of, &old, &next, &event, now).await?;
+                if replaced {
+                    super::lifecycle::end_activations(tx, &of.id).await?;
+                    tx.execute(
+                        "UPDATE credential SET pin_failures = 0 WHERE id = $1",
+                        params![&of.id],
+                    )
+                    .await?;
+                    notice.enqueue(tx, now).await?;
+                }
+                Ok(replaced)
+            })
+            .await?;
+        // Another change came first: this PIN is not the one any more.
+        if replaced {
+            Ok(())
+        } else {
+            Err(Error::WrongPin)
+        }
+    }
+
+    /// A mail to the holder, ready to be enqueued.
+    pub(super) async fn notice(
+        &self,
+        credential: &Credential,
+        message: &Message,
+    ) -> Result<Job, Error> {
+        const SQL: &str = "SELECT email, language FROM holder WHERE id = $1";
+        const DAY: Millis = 86_400_000;
+        let mut row = self
+            .store
+            .find(SQL, params![&credential.holder])
+            .await?
+            .ok_or(Error::Unknown)?;
+        let (email, language): (String, String) = (row.get(0)?, row.get(1)?);
+        let mail = Outgoing::new(&email, &message.render(&language));
+        Ok(Job::mail(&self.vault, &mail, self.clock.now() + 3 * DAY).await?)
+    }
+
+    /// Takes the code and reserves a PUK try; what the store keeps of the PUK.
+    async fn take_puk(
+        &self,
+        client: &ClientId,
+        credential: &Credential,
+        otp: &Otp,
+    ) -> Result<SealedPuk, Error> {
+        let now = self.clock.now();
+        match credential.usable(now) {
+            Ok(()) => {}
+            Err(error) => return Err(error),
+        }
+        let factor = self.factor(credential).await?;
+        let claim = self
+            .factors
+            .judge(&factor, credential, otp, Purpose::Unblock)
+            .await?;
+        let (of, client) = (credential.clone(), client.clone());
+        self.store
+            .write(async move |tx| {
+                match claim.consume(tx, &of, &client, &Purpose::Unblock.fingerprint(), now).await? {
+                    Taken::Right => {}
+                    Taken::Wrong => return Ok(Err(Error::WrongOtp)),
+                    Taken::Locked => return Ok(Err(Error::OtpLocked)),
+                }
+                let row = tx
+                    .find(
+                        "UPDATE credential SET puk_failures = puk_failures + 1
+                         WHERE id = $1 AND puk_failures < $2 AND unblocks < $3 AND puk_check IS NOT NULL
+                         RETURNING puk_salt, puk_cost, puk_check, w_puk, puk_masters",
+                        params![&of.id, PUK_TRIES, UNBLOCKS],
+                    )
+                    .await?;
+                let Some(mut row) = row else { return Ok(Err(Error::PukLocked)) };
+                Ok(Ok(SealedPuk {
+                    salt: row.get(0)?,
+                    cost: serde_json::from_str(&row.get::<String>(1)?)
+                        .map_err(|_| StoreError::Corrupt("the cost of a PUK"))?,
+                    check: row.get(2)?,
+                    w_puk: row.optional(3)?,
+                    masters: row.get(4)?,
+                }))
+            })
+            .await?
+    }
+
+    /// Records a wrong PUK; a failure that is not the holder's gives the try back.
+    async fn wrong_puk(&self, credential: &Credential, error: Error) -> Result<Error, StoreError> {
+        let (of, now, wrong) = (
+            credential.clone(),
+            self.clock.now(),
+            matches!(error, Error::WrongPuk),
+        );
+        self.store
+            .write(async move |tx| {
+                if wrong {
+                    audit::record(tx, now, &of.pseudonym, &Event::PukFail { credential: of.id.to_string() });
+                    return Ok(());
+                }
+                let sql = "UPDATE credential SET puk_failures = puk_failures - 1 WHERE id = $1 AND puk_failures > 0";
+                tx.execute(sql, params![&of.id]).await.map(drop)
+            })
+            .await?;
+        Ok(error)
+    }
+}
+
+async fn puk_was_right(
+    tx: &mut Tx,
+    credential: &Credential,
+    now: Millis,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE credential SET pin_failures = 0, puk_failures = puk_failures - 1, unblocks = unblocks + 1 WHERE id = $1",
+        params![&credential.id],
+    )
+    .await?;
+    audit::record(
+        tx,
+        now,
+        &credential.pseudonym,
+        &Event::PukUsed {
+            credential: credential.id.to_string(),
+        },
+    );
+    Ok(())
+}
+
+/// Replaces what the PIN opens, if it is still what was read.
+async fn replace_seal(
+    tx: &mut Tx,
+    credential: &Credential,
+    old: &[u8],
+    next: &SealedKey,
+    event: &Event,
+    now: Millis,
+) -> Result<bool, StoreError> {
+    let cost = serde_json::to_string(&next.cost).unwrap_or_default();
+    let replaced = tx
+        .execute(
+            "UPDATE credential SET w_pin = $3, pin_check = $4, pin_salt = $5, pin_cost = $6, masters = $7, record_mac = $8
+             WHERE id = $1 AND w_pin = $2",
+            params![
+                &credential.id,
+                old,
+                next.w_pin.clone(),
+                next.pin_check.clone(),
+                next.salt.clone(),
+                cost.as_str(),
+                next.masters,
+                next.record_mac.clone()
+            ],
+        )
+        .await?;
+    if replaced == 1 {
+        audit::record(tx, now, &credential.pseudonym, event);
+    }
+    Ok(replaced == 1)
+}
