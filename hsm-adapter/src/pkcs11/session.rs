@@ -162,20 +162,13 @@ impl Pkcs11Session {
     /// Refuses an object that is not what was asked for: some tokens ignore templates.
     fn confirmed(&mut self, key: u64, extractable: bool) -> Result<Key, HsmError> {
         let flags = self.session.flags(key, [CKA_SENSITIVE, CKA_EXTRACTABLE]);
-        match self.checked(flags) {
-            Ok([Some(true), Some(found)]) if found == extractable => return Ok(Key(key)),
-            Ok(_) => {
-                let error = HsmError::Unfit(
-                    "a new key came back with other attributes than were asked for".to_owned(),
-                );
-                self.discard(key);
-                Err(error)
-            }
-            Err(error) => {
-                self.discard(key);
-                Err(error)
-            }
-        }
+        let refusal = match self.checked(flags) {
+            Ok(found) if found == [Some(true), Some(extractable)] => return Ok(Key(key)),
+            Ok(_) => HsmError::Unfit("a new key has not the attributes asked for".to_owned()),
+            Err(error) => error,
+        };
+        self.discard(key);
+        Err(refusal)
     }
 
     fn discard(&mut self, key: u64) {

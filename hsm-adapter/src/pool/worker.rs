@@ -61,7 +61,7 @@ impl Worker {
         match opened {
             Ok(hsm) => {
                 let id = SessionId(self.shared.opened.fetch_add(1, Ordering::Relaxed));
-                lock(&self.shared.alive).insert(id);
+                lock(&self.shared.living.0).insert(id);
                 self.session = Some(Session { hsm, id });
                 self.seen = lost;
                 self.pause = FIRST_PAUSE;
@@ -123,37 +123,26 @@ impl Worker {
 
     /// Runs a job; when its session or an object is lost under it, once more on what is there now.
     fn serve(&mut self, job: &mut dyn Job) {
-        match self.attempt(job, false) {
-            Ran::Answered => return,
-            Ran::ObjectLost => {}
-            Ran::SessionLost => {
-                self.drop_session();
-                if let Err(error) = self.open() {
-                    job.refuse(error);
-                    return;
-                }
+        for last in [false, true] {
+            let ran = self.attempt(job, last);
+            if ran == Ran::Panicked {
+                // What it did before, nobody knows.
+                job.refuse(HsmError::OutcomeUnknown("a job panicked".to_owned()));
             }
-            Ran::Panicked => return self.bury(job),
-        }
-        match self.attempt(job, true) {
-            Ran::Answered | Ran::ObjectLost => {}
-            Ran::SessionLost => {
-                self.drop_session();
-                self.down(HsmError::Unavailable(
-                    "sessions are lost again and again".to_owned(),
-                ));
+            if matches!(ran, Ran::SessionLost | Ran::Panicked)
+                && let Err(error) = self.replace_session()
+            {
+                return job.refuse(error);
             }
-            Ran::Panicked => self.bury(job),
+            if matches!(ran, Ran::Answered | Ran::Panicked) {
+                return;
+            }
         }
     }
 
-    /// What a job did before it panicked nobody knows, nor what became of its session.
-    fn bury(&mut self, job: &mut dyn Job) {
-        job.refuse(HsmError::OutcomeUnknown("a job panicked".to_owned()));
+    fn replace_session(&mut self) -> Result<(), HsmError> {
         self.drop_session();
-        if let Err(error) = self.open() {
-            tracing::warn!(slot = self.shared.token.name(), %error, "no new session after a panic");
-        }
+        self.open()
     }
 
     fn attempt(&mut self, job: &mut dyn Job, last: bool) -> Ran {
@@ -182,7 +171,7 @@ impl Worker {
             slot = self.shared.token.name(),
             "an HSM session is given up"
         );
-        lock(&self.shared.alive).remove(&session.id);
+        lock(&self.shared.living.0).remove(&session.id);
         drop(session);
         self.shared.lost.fetch_add(1, Ordering::AcqRel);
         self.shared.fast.wake_all();
@@ -199,9 +188,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
-            lock(&self.shared.alive).remove(&session.id);
+            lock(&self.shared.living.0).remove(&session.id);
         }
-        *lock(&self.shared.running) -= 1;
-        self.shared.ended.notify_all();
     }
 }

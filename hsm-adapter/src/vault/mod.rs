@@ -138,7 +138,7 @@ impl Vault {
     /// `open_keys`: how many opened keys may stay in the HSM at once (least recently used goes first).
     pub fn new(pool: Pool, stretcher: Stretcher, open_keys: usize) -> Self {
         Self {
-            opened: Arc::new(OpenKeys::new(pool.clone(), open_keys)),
+            opened: Arc::new(OpenKeys::new(pool.living(), open_keys)),
             pool,
             stretcher,
         }

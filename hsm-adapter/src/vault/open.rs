@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use sha2::{Digest as _, Sha256};
@@ -18,15 +18,15 @@ use super::{
     seal::{self, damaged},
 };
 use crate::{
-    Content, Digest, Hsm, HsmError, Key, Pool, Scheme, VaultError,
-    pool::{Session, SessionId, Speed},
+    Content, Digest, Hsm, HsmError, Key, Scheme, VaultError,
+    pool::{Living, Session, SessionId, Speed},
     verify,
 };
 
 /// The keys that are open, at most `bound`.
 pub(super) struct OpenKeys {
     bound: usize,
-    pool: Pool,
+    living: Arc<Living>,
     table: Mutex<Table>,
 }
 
@@ -49,10 +49,10 @@ struct OpenKey {
 }
 
 impl OpenKeys {
-    pub(super) fn new(pool: Pool, bound: usize) -> Self {
+    pub(super) fn new(living: Arc<Living>, bound: usize) -> Self {
         Self {
             bound,
-            pool,
+            living,
             table: Mutex::default(),
         }
     }
@@ -71,7 +71,7 @@ impl OpenKeys {
         table.uses += 1;
         let now = table.uses;
         let entry = table.open.get_mut(name)?;
-        if entry.origin != *origin || !self.pool.alive(entry.session) {
+        if entry.origin != *origin || !self.living.contains(entry.session) {
             table.retire(name);
             return None;
         }
@@ -112,7 +112,7 @@ impl OpenKeys {
     fn destroy_retired(&self, hsm: &mut dyn Hsm) {
         let retired = std::mem::take(&mut self.table().retired);
         for (key, session) in retired {
-            if self.pool.alive(session) {
+            if self.living.contains(session) {
                 discard(hsm, key);
             }
         }
