@@ -34,6 +34,8 @@ pub struct Credential {
     pub id: String,
     /// The PIN.
     pub pin: String,
+    /// The PUK, shown once.
+    pub puk: String,
 }
 
 /// What a credential is made with.
@@ -141,6 +143,7 @@ impl TestBed {
             .expect("credential add");
         Credential {
             id: value_of(&printed, "credential"),
+            puk: canary::register(value_of(&printed, "puk")),
             pin,
         }
     }
@@ -181,6 +184,17 @@ impl TestBed {
             &[],
         )
         .expect("client link");
+    }
+
+    /// An access token of a client, by client credentials.
+    pub async fn client_token(&self, client: &Client) -> String {
+        let fields = [
+            ("grant_type", "client_credentials"),
+            ("client_id", &client.id),
+            ("client_secret", &client.secret),
+        ];
+        let granted = self.api().form("/oauth2/token", &fields).await;
+        granted.text_of("access_token")
     }
 
     /// An access token by HTTP Basic.

@@ -22,7 +22,7 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct Which {
+pub(super) struct Which {
     /// User name.
     #[arg(long)]
     user: String,

@@ -1,0 +1,259 @@
+//! The states of a credential and of its holder, and the ways of the PIN: what an operator or a holder does at the terminal takes effect on the
+//! wire at once, also for what was authorised before.
+
+use conformance_tests::{
+    Credential, Digest, KeySpec, TestBed, Totp, V1, V2, digest, digests, register_secret, shared,
+};
+use serde_json::{Value, json};
+
+const DISABLED: &str = "The credential identified by credentialID is disabled";
+
+#[tokio::test]
+async fn a_suspended_credential_signs_nothing_until_it_is_reactivated() {
+    let bed = shared().await;
+    let signer = bed.signer().await;
+    let hash = [digest("contract")];
+    let sad = signer.sad(V1, &hash).await;
+    run(bed, "suspend", &signer.credential);
+
+    signer
+        .sign(V1, &sad, &hash)
+        .await
+        .refused("Invalid parameter SAD");
+    let code = signer.code().await;
+    let body = signer.authorization(V2, &hash, 1, &code);
+    signer
+        .call(V2, "credentials/authorize", body.clone())
+        .await
+        .refused(DISABLED);
+    assert_eq!(
+        state(
+            &signer
+                .call(V1, "credentials/info", id(&signer.credential))
+                .await
+                .ok()
+        ),
+        ["suspended", "disabled"]
+    );
+
+    run(bed, "reactivate", &signer.credential);
+    signer
+        .sign(V1, &sad, &hash)
+        .await
+        .refused("Invalid parameter SAD");
+    // The refused call took no code: it still serves.
+    let sad = signer
+        .call(V2, "credentials/authorize", body)
+        .await
+        .text_of("SAD");
+    signer.sign(V2, &sad, &hash).await.ok();
+}
+
+#[tokio::test]
+async fn a_revoked_credential_never_comes_back_and_its_key_is_gone() {
+    let bed = shared().await;
+    let signer = bed.signer().await;
+    let hash = [digest("contract")];
+    let sad = signer.sad(V1, &hash).await;
+    run(bed, "revoke", &signer.credential);
+
+    signer
+        .sign(V1, &sad, &hash)
+        .await
+        .refused("Invalid parameter SAD");
+    assert_eq!(
+        state(
+            &signer
+                .call(V1, "credentials/info", id(&signer.credential))
+                .await
+                .ok()
+        ),
+        ["revoked", "disabled"]
+    );
+    let again = bed.cli(
+        &[
+            "credential",
+            "reactivate",
+            "--credential",
+            &signer.credential.id,
+        ],
+        &[],
+    );
+    assert!(
+        !again.success && again.stderr.contains("the credential is revoked"),
+        "{}",
+        again.stderr
+    );
+}
+
+#[tokio::test]
+async fn a_blocked_holder_neither_signs_nor_logs_in() {
+    let bed = shared().await;
+    let signer = bed.signer().await;
+    let client = bed.client();
+    bed.link(&client, &signer.holder);
+    let token = bed.client_token(&client).await;
+    let hash = [digest("contract")];
+    bed.cli(&["holder", "block", "--user", &signer.holder.name], &[])
+        .expect("holder block");
+
+    signer
+        .call(V1, "credentials/list", json!({}))
+        .await
+        .unauthorised("expired_token");
+    let login = bed
+        .api()
+        .login(V1, &signer.holder.name, &signer.holder.password, json!({}))
+        .await;
+    login.refused_as("authentication_error");
+    let body = signer.authorization(V1, &hash, 1, "00000000");
+    bed.api()
+        .call(V1, "credentials/authorize", &token, body)
+        .await
+        .refused(DISABLED);
+
+    bed.cli(&["holder", "unblock", "--user", &signer.holder.name], &[])
+        .expect("holder unblock");
+    let sad = signer.sad(V1, &hash).await;
+    signer.sign(V1, &sad, &hash).await.ok();
+}
+
+/// A holder with an authenticator app: his codes can be given to a command and to the wire alike.
+struct WithApp {
+    totp: Totp,
+    credential: Credential,
+    token: String,
+}
+
+impl WithApp {
+    async fn new(bed: &TestBed) -> Self {
+        let holder = bed.holder();
+        let totp = bed.totp(&holder);
+        let spec = KeySpec {
+            key: "p256",
+            multisign: 5,
+        };
+        let credential = bed.credential(&holder, &totp.id, &spec);
+        Self {
+            totp,
+            credential,
+            token: bed.log_in(&holder).await,
+        }
+    }
+
+    fn authorization(&self, pin: &str, code: &str, hash: &Digest) -> Value {
+        json!({"credentialID": self.credential.id, "numSignatures": 1, "hash": digests(&[*hash]), "PIN": pin, "OTP": code})
+    }
+}
+
+#[tokio::test]
+async fn a_new_pin_ends_the_old_one_and_what_it_had_authorised() {
+    let bed = shared().await;
+    let app = WithApp::new(bed).await;
+    let hash = digest("contract");
+    let body = app.authorization(&app.credential.pin, &app.totp.code(-1), &hash);
+    let sad = bed
+        .api()
+        .call(V1, "credentials/authorize", &app.token, body)
+        .await
+        .text_of("SAD");
+
+    let new = register_secret("73019264");
+    let arguments = [
+        "credential",
+        "change-pin",
+        "--credential",
+        &app.credential.id,
+    ];
+    bed.cli(&arguments, &[&app.credential.pin, &app.totp.code(0), &new])
+        .expect("credential change-pin");
+
+    let order = json!({"credentialID": app.credential.id, "SAD": sad, "hash": digests(&[hash]), "signAlgo": "1.2.840.10045.4.3.2"});
+    bed.api()
+        .call(V1, "signatures/signHash", &app.token, order.clone())
+        .await
+        .refused("Invalid parameter SAD");
+    let body = app.authorization(&new, &app.totp.code(1), &hash);
+    let sad = bed
+        .api()
+        .call(V1, "credentials/authorize", &app.token, body)
+        .await
+        .text_of("SAD");
+    let mut order = order;
+    order["SAD"] = json!(sad);
+    bed.api()
+        .call(V1, "signatures/signHash", &app.token, order)
+        .await
+        .ok();
+}
+
+#[tokio::test]
+async fn the_pin_changes_only_with_the_old_pin_and_a_code_and_a_wrong_one_counts() {
+    let bed = shared().await;
+    let app = WithApp::new(bed).await;
+    let arguments = [
+        "credential",
+        "change-pin",
+        "--credential",
+        &app.credential.id,
+    ];
+    let new = register_secret("64019273");
+    let wrong_code = bed.cli(&arguments, &[&app.credential.pin, "000000", &new]);
+    assert!(
+        wrong_code.stderr.contains("wrong OTP"),
+        "{}",
+        wrong_code.stderr
+    );
+    let wrong_pin = bed.cli(&arguments, &["90817263", &app.totp.code(-1), &new]);
+    assert!(
+        wrong_pin.stderr.contains("wrong PIN"),
+        "{}",
+        wrong_pin.stderr
+    );
+    // The code went with the wrong PIN.
+    let spent = bed.cli(&arguments, &[&app.credential.pin, &app.totp.code(-1), &new]);
+    assert!(spent.stderr.contains("wrong OTP"), "{}", spent.stderr);
+}
+
+#[tokio::test]
+async fn a_puk_unlocks_a_locked_pin_which_stays_the_same() {
+    let bed = TestBed::builder()
+        .set("pin.max_failures", "1")
+        .start()
+        .await;
+    let app = WithApp::new(&bed).await;
+    let hash = digest("contract");
+    let wrong = app.authorization("90817263", &app.totp.code(-1), &hash);
+    bed.api()
+        .call(V1, "credentials/authorize", &app.token, wrong)
+        .await
+        .refused_as("invalid_pin");
+    let locked = app.authorization(&app.credential.pin, &app.totp.code(0), &hash);
+    bed.api()
+        .call(V1, "credentials/authorize", &app.token, locked)
+        .await
+        .refused("PIN locked");
+
+    let arguments = ["credential", "unblock", "--credential", &app.credential.id];
+    bed.cli(&arguments, &[&app.credential.puk, &app.totp.code(0)])
+        .expect("credential unblock");
+    let body = app.authorization(&app.credential.pin, &app.totp.code(1), &hash);
+    bed.api()
+        .call(V1, "credentials/authorize", &app.token, body)
+        .await
+        .text_of("SAD");
+}
+
+fn run(bed: &TestBed, what: &str, credential: &Credential) {
+    bed.cli(&["credential", what, "--credential", &credential.id], &[])
+        .expect(what);
+}
+
+fn id(credential: &Credential) -> Value {
+    json!({"credentialID": credential.id})
+}
+
+fn state(info: &Value) -> [&str; 2] {
+    [&info["cert"]["status"], &info["key"]["status"]]
+        .map(|status| status.as_str().unwrap_or_default())
+}
