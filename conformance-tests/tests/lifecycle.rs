@@ -254,6 +254,9 @@ fn id(credential: &Credential) -> Value {
 }
 
 fn state(info: &Value) -> [&str; 2] {
-    [&info["cert"]["status"], &info["key"]["status"]]
-        .map(|status| status.as_str().unwrap_or_default())
+    ["/cert/status", "/key/status"].map(|member| {
+        info.pointer(member)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    })
 }
