@@ -3,13 +3,14 @@
 //! One request reads straight down, each folder using only folders below it:
 //!
 //! ```text
-//! api → app → signing → credential → oauth → factor → holder → jobs → notify → audit → store → config, clock, ids
-//!             enrolment → ca
+//! api → app → signing → credential → oauth → factor → holder → operator → password → jobs → notify → audit → store
+//!             enrolment → ca                                          everything → config, clock, ids, actor
 //! ```
 //!
 //! A signature: `api/routes.rs` → `api/signatures/sign_hash.rs` → `credential/sad.rs` (the SAD is redeemed for a
 //! [`credential::Permit`]) → `signing/hash.rs` (the permit is spent) → `hsm-adapter`.
 
+pub mod actor;
 pub mod admin;
 pub mod api;
 pub mod app;
@@ -27,5 +28,7 @@ pub mod jobs;
 pub mod listener;
 pub mod notify;
 pub mod oauth;
+pub mod operator;
+pub mod password;
 pub mod signing;
 pub mod store;

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 #[tokio::main]
 async fn main() -> ExitCode {
     // First, before any TLS is built: a graph with two providers and none chosen panics.
@@ -13,5 +11,5 @@ async fn main() -> ExitCode {
     {
         return ExitCode::FAILURE;
     }
-    csc_server::commands::run(csc_server::commands::Arguments::parse()).await
+    csc_server::commands::run().await
 }

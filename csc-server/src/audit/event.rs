@@ -171,6 +171,53 @@ pub enum Event {
     KeyIntegrityFail {
         credential: String,
     },
+    OperatorLoginOk {
+        operator: String,
+    },
+    /// No operator when there is none of this name, or his time has not come.
+    OperatorLoginFail {
+        operator: Option<String>,
+    },
+    OperatorPasswordChanged {
+        operator: String,
+    },
+    /// No operator when accounts are gone.
+    OperatorIntegrityFail {
+        operator: Option<String>,
+    },
+    CapabilityRefused {
+        capability: &'static str,
+    },
+    UserCreated {
+        operator: String,
+        roles: String,
+    },
+    RoleGranted {
+        operator: String,
+        role: &'static str,
+    },
+    RoleRemoved {
+        operator: String,
+        role: &'static str,
+    },
+    /// SHA-256 over the command with its arguments, which may have names in it.
+    DualRequest {
+        approval: String,
+        capability: &'static str,
+        command_hash: String,
+    },
+    DualApprove {
+        approval: String,
+    },
+    DualRefuse {
+        approval: String,
+    },
+    DualUsed {
+        approval: String,
+    },
+    ApprovalIntegrityFail {
+        approval: String,
+    },
 }
 
 /// A digest that was signed, and SHA-256 of the signature, both hexadecimal.

@@ -1,12 +1,10 @@
 //! `csc-server client …`
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
 
-use super::{context::Context, terminal::say};
-use crate::ids::ClientId;
+use super::{caller::Caller, terminal::say};
+use crate::{ids::ClientId, operator::Capability};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -31,8 +29,8 @@ pub(super) enum Command {
 }
 
 impl Command {
-    pub(super) async fn run(self, config: &Path) -> Result<()> {
-        let context = Context::open(config).await?;
+    pub(super) async fn run(self, caller: &Caller) -> Result<()> {
+        let context = caller.act(Capability::RegisterClient).await?;
         let clients = context.clients();
         match self {
             Self::Add { id, name } => say(&format!(
@@ -40,8 +38,7 @@ impl Command {
                 clients.add(&id, &name).await?.expose()
             )),
             Self::Link { client, holder } => {
-                let stretcher = context.stretcher();
-                let accounts = context.accounts(&context.vault(stretcher.clone())?, &stretcher);
+                let accounts = context.accounts(&context.vault()?);
                 let holder = context.holder(&accounts, &holder).await?;
                 let found = clients.find(&ClientId::new(client.as_str())).await?;
                 let client = found.with_context(|| {

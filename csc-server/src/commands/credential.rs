@@ -1,12 +1,11 @@
 //! `csc-server credential …`
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use hsm_adapter::{KeyAlgorithm, Pin, Puk, Vault};
 
 use super::{
+    caller::Caller,
     context::Context,
     terminal::{new_secret, say, secret},
 };
@@ -15,6 +14,7 @@ use crate::{
     enrolment::{Enrolment, Request},
     factor::{Error as FactorError, Otp, Purpose},
     ids::{ClientId, CredentialId, FactorId},
+    operator::Capability,
 };
 
 #[derive(Debug, Subcommand)]
@@ -62,24 +62,30 @@ pub(super) struct Add {
 }
 
 impl Command {
-    pub(super) async fn run(self, config: &Path) -> Result<()> {
-        let context = Context::open(config).await?;
+    pub(super) async fn run(self, caller: &Caller) -> Result<()> {
         match self {
-            Self::Add(add) => add.run(context).await,
-            Self::ChangePin(which) => which.open(&context).await?.change_pin().await,
-            Self::Unblock(which) => which.open(&context).await?.unblock().await,
-            Self::ResetPin(which) => which.open(&context).await?.reset_pin().await,
+            Self::Add(add) => {
+                add.run(caller.act(Capability::EnrolCredential).await?)
+                    .await
+            }
+            // The holder's own: PIN, PUK and codes open them, and no operator does.
+            Self::ChangePin(which) => which.open(&caller.open().await?).await?.change_pin().await,
+            Self::Unblock(which) => which.open(&caller.open().await?).await?.unblock().await,
+            Self::ResetPin(which) => which.open(&caller.open().await?).await?.reset_pin().await,
             Self::Suspend(which) => {
+                let context = caller.act(Capability::SuspendCredential).await?;
                 let opened = which.open(&context).await?;
                 opened.keys.suspend(&opened.credential).await?;
                 opened.done("is suspended")
             }
             Self::Reactivate(which) => {
+                let context = caller.act(Capability::ReactivateCredential).await?;
                 let opened = which.open(&context).await?;
                 opened.keys.reactivate(&opened.credential).await?;
                 opened.done("is active")
             }
             Self::Revoke(which) => {
+                let context = caller.act(Capability::RevokeCredential).await?;
                 let opened = which.open(&context).await?;
                 opened.keys.revoke_credential(&opened.credential).await?;
                 opened.done("is revoked, and its key destroyed")
@@ -92,7 +98,7 @@ impl Which {
     async fn open(self, context: &Context) -> Result<Opened<'_>> {
         let id = CredentialId::new(self.credential);
         let found = Credential::by_id(&context.store, &id).await?;
-        let vault = context.vault(context.stretcher())?;
+        let vault = context.vault()?;
         Ok(Opened {
             credential: found.with_context(|| format!("there is no credential '{id}'"))?,
             keys: context.keys(&vault),
@@ -150,7 +156,7 @@ impl Opened<'_> {
             .find(&self.credential.factor)
             .await?
             .context("the credential has lost its factor")?;
-        let accounts = context.accounts(&self.vault, &context.stretcher());
+        let accounts = context.accounts(&self.vault);
         let holder = accounts
             .by_id(&self.credential.holder)
             .await?
@@ -177,10 +183,9 @@ impl Opened<'_> {
 
 impl Add {
     async fn run(self, context: Context) -> Result<()> {
-        let stretcher = context.stretcher();
-        let vault = context.vault(stretcher.clone())?;
+        let vault = context.vault()?;
         let holder = context
-            .holder(&context.accounts(&vault, &stretcher), &self.holder)
+            .holder(&context.accounts(&vault), &self.holder)
             .await?;
         let factor = FactorId::new(self.otp);
         if !context.factors(&vault).belongs_to(&factor, &holder).await? {

@@ -1,16 +1,15 @@
 //! `csc-server history`
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::Args;
 use serde_json::json;
 
-use super::{context::Context, terminal::say};
+use super::{caller::Caller, terminal::say};
 use crate::{
     credential::{Credential, history},
     ids::CredentialId,
+    operator::Capability,
 };
 
 #[derive(Debug, Args)]
@@ -21,8 +20,8 @@ pub(super) struct History {
 }
 
 impl History {
-    pub(super) async fn run(self, config: &Path) -> Result<()> {
-        let store = Context::open(config).await?.store;
+    pub(super) async fn run(self, caller: &Caller) -> Result<()> {
+        let store = caller.act(Capability::ReadHistory).await?.store;
         let id = CredentialId::new(self.credential);
         Credential::by_id(&store, &id)
             .await?

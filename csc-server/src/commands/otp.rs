@@ -1,12 +1,11 @@
 //! `csc-server otp …`
 
-use std::path::Path;
-
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use qrcode::{QrCode, render::unicode::Dense1x2};
 
-use super::{context::Context, terminal::say};
+use super::{caller::Caller, terminal::say};
+use crate::operator::Capability;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -31,13 +30,12 @@ enum Kind {
 }
 
 impl Command {
-    pub(super) async fn run(self, config: &Path) -> Result<()> {
+    pub(super) async fn run(self, caller: &Caller) -> Result<()> {
         let Self::Add(add) = self;
-        let context = Context::open(config).await?;
-        let stretcher = context.stretcher();
-        let vault = context.vault(stretcher.clone())?;
+        let context = caller.act(Capability::EnrolFactor).await?;
+        let vault = context.vault()?;
         let holder = context
-            .holder(&context.accounts(&vault, &stretcher), &add.holder)
+            .holder(&context.accounts(&vault), &add.holder)
             .await?;
         let factors = context.factors(&vault);
         match add.kind {

@@ -1,7 +1,5 @@
 //! `csc-server serve`
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::{
@@ -9,7 +7,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::context::Context;
+use super::{caller::Caller, context::Context};
 use crate::{
     admin, api,
     app::{App, Dependencies},
@@ -17,21 +15,27 @@ use crate::{
     jobs,
     listener::{Limits, Listener, TlsFiles},
     notify::Mailer,
+    operator::Standing,
 };
 
 /// Runs the service until SIGTERM or SIGINT, then lets requests in flight finish.
-pub(super) async fn run(path: &Path) -> Result<()> {
+pub(super) async fn run(caller: &Caller) -> Result<()> {
     log();
-    let context = Context::open(path).await?;
+    let context = caller.open().await?;
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .context("metrics")?;
     let stretcher = context.stretcher();
-    let vault = context.vault(stretcher.clone())?;
+    let vault = context.vault()?;
     vault
         .check()
         .await
         .context("the holder slot does not do what is needed")?;
+    if context.operators()?.check().await? == Standing::NoAccounts {
+        tracing::warn!(
+            "single-operator installation: operators have no accounts, and whoever has the terminal may do everything"
+        );
+    }
     let issuer = context.issuer()?;
     context
         .clients()
@@ -42,6 +46,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         config,
         clock,
         store,
+        ..
     } = context;
 
     let tls = TlsFiles {

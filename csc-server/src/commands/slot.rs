@@ -1,19 +1,20 @@
 //! `csc-server slot …`
 
-use std::path::Path;
-
 use anyhow::Result;
 use clap::Subcommand;
 use hsm_adapter::{Issuer, KeyAlgorithm};
 use sha2::{Digest, Sha256};
 
 use super::{
+    caller::Caller,
     context::{AUDIT_LABEL, Context},
     terminal::say,
 };
 use crate::{
     audit::{self, Event},
-    ca, params,
+    ca,
+    operator::Capability,
+    params,
 };
 
 #[derive(Debug, Subcommand)]
@@ -23,10 +24,10 @@ pub(super) enum Command {
 }
 
 impl Command {
-    pub(super) async fn run(self, config: &Path) -> Result<()> {
+    pub(super) async fn run(self, caller: &Caller) -> Result<()> {
         let Self::Init = self;
-        let context = Context::open(config).await?;
-        let vault = context.vault(context.stretcher())?;
+        let context = caller.act(Capability::InitSlots).await?;
+        let vault = context.vault()?;
         let now = context.clock.now();
         for master in vault.init().await? {
             report("holder", &master.label, master.created);

@@ -20,6 +20,8 @@ use std::{path::PathBuf, sync::Arc};
 pub use tx::Tx;
 pub use value::{Column, Kind, Row, Value};
 
+use crate::actor::Actor;
+
 /// Where the database is.
 #[derive(Clone, Debug)]
 pub enum Location {
@@ -82,6 +84,7 @@ pub trait Journal: Send + 'static {
 pub struct Store {
     readers: Readers,
     writer: Arc<writer::Writer>,
+    actor: Option<Arc<Actor>>,
 }
 
 #[derive(Clone)]
@@ -117,7 +120,16 @@ impl Store {
         Ok(Self {
             readers,
             writer: Arc::new(writer),
+            actor: None,
         })
+    }
+
+    /// The same database in the hands of somebody: what units of this handle record names him.
+    pub fn acting(&self, actor: Actor) -> Self {
+        Self {
+            actor: Some(Arc::new(actor)),
+            ..self.clone()
+        }
     }
 
     /// Rows of a SELECT.
@@ -159,7 +171,7 @@ impl Store {
         F: AsyncFn(&mut Tx) -> Result<R, StoreError> + Send + 'static,
         R: Send + 'static,
     {
-        self.writer.write(unit).await
+        self.writer.write(self.actor.clone(), unit).await
     }
 
     /// Whether the database answers.

@@ -164,3 +164,37 @@ CREATE TABLE audit (
     PRIMARY KEY (chain, sequence)
 );
 CREATE INDEX audit_person ON audit (person, time);
+-- How many operators were made, whoever deletes them.
+CREATE INDEX audit_user_created ON audit (chain) WHERE event LIKE '{"event":"USER_CREATED"%';
+
+-- Who runs the service. Identity, roles and password stand under record_mac.
+CREATE TABLE operator (
+    id TEXT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    -- Names of roles, sorted, with commas between them.
+    roles TEXT NOT NULL,
+    password_salt BLOB NOT NULL,
+    password_cost TEXT NOT NULL,
+    password_hash BLOB NOT NULL,
+    record_mac BLOB NOT NULL,
+    -- 1 and 2: the first two, made before there were two to approve.
+    seat BIGINT UNIQUE,
+    login_failures BIGINT NOT NULL,
+    login_after BIGINT NOT NULL,
+    created BIGINT NOT NULL
+);
+
+-- What takes two officers: waiting, approved, refused, used. All but the time of the decision stands under record_mac.
+CREATE TABLE approval (
+    id TEXT NOT NULL PRIMARY KEY,
+    capability TEXT NOT NULL,
+    -- The command with its arguments: JSON, compared byte for byte.
+    command TEXT NOT NULL,
+    requester TEXT NOT NULL REFERENCES operator (id),
+    requested BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    approver TEXT REFERENCES operator (id),
+    decided BIGINT,
+    record_mac BLOB NOT NULL
+);
+CREATE INDEX approval_requested ON approval (requested);
