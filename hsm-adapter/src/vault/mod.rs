@@ -16,16 +16,17 @@
 
 mod formula;
 mod master;
-mod open;
+mod opened;
 mod scratch;
 mod seal;
+mod sign;
 
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use self::open::OpenKeys;
+use self::opened::OpenKeys;
 use crate::{
     Cost, HsmError, KeyAlgorithm, Pool, PoolState, Secret, Stretcher, VaultError, pool::Speed,
 };
