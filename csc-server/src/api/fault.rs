@@ -261,6 +261,15 @@ fn credential_said(error: &credential::Error, method: Method, version: Version) 
         Error::TooMany => request("Numbers of signatures is too high"),
         Error::CountMismatch => request("Invalid value for parameter numSignatures"),
         Error::InvalidSad => request("Invalid parameter SAD"),
+        // An edited approval reads as a SAD that never was; the alarm says which.
+        Error::Damaged
+            if matches!(
+                method,
+                Method::SignaturesSignHash | Method::CredentialsExtendTransaction
+            ) =>
+        {
+            request("Invalid parameter SAD")
+        }
         Error::SadExpired => request("SAD expired"),
         Error::NotAuthorised if v1 => request("Hash is not authorized by the SAD."),
         Error::NotAuthorised => request("Hash is not authorized by the SAD"),

@@ -53,9 +53,6 @@ impl Signer {
             }
             Err(error) => {
                 self.record_failed(&permit, &error).await?;
-                if matches!(error, VaultError::Damaged) {
-                    tracing::error!(credential = %permit.credential, "a sealed key fails its integrity check");
-                }
                 Err(error.into())
             }
         }
@@ -108,6 +105,12 @@ impl Signer {
             permit.pseudonym.clone(),
             permit.positions.clone(),
         );
+        let alarm = matches!(error, VaultError::Damaged).then(|| {
+            tracing::error!(credential = %permit.credential, "a sealed key or its activation fails the integrity check");
+            Event::KeyIntegrityFail {
+                credential: permit.credential.to_string(),
+            }
+        });
         let given_back = !matches!(error, VaultError::Hsm(HsmError::OutcomeUnknown(_)));
         let event = Event::SignFailed {
             activation: id.to_string(),
@@ -135,6 +138,9 @@ impl Signer {
                     .await?;
                 }
                 audit::record(tx, now, &person, &event);
+                if let Some(alarm) = &alarm {
+                    audit::record(tx, now, &person, alarm);
+                }
                 Ok(())
             })
             .await

@@ -16,17 +16,18 @@
 
 mod formula;
 mod master;
-mod open;
+mod opened;
 mod puk;
 mod scratch;
 mod seal;
+mod sign;
 
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use self::open::OpenKeys;
+use self::opened::OpenKeys;
 pub use self::puk::{Puk, SealedPuk};
 use crate::{
     Cost, HsmError, KeyAlgorithm, Pool, PoolState, Secret, Stretcher, VaultError, pool::Speed,
