@@ -159,21 +159,17 @@ impl Keys {
         credential: &Credential,
         access: &ServiceAccess,
     ) -> Result<(), StoreError> {
-        let (id, content, credential, client) = (
-            id.clone(),
-            content.clone(),
-            credential.clone(),
-            access.client.clone(),
-        );
+        let (id, content, credential) = (id.clone(), content.clone(), credential.clone());
+        let ServiceAccess { client, grant, .. } = access.clone();
         let secret_hash = sad::secret_hash(secret);
         let ends = content.issued + sad::millis(self.policy.authorization_lifetime);
         self.store
             .write(async move |tx| {
                 tx.execute("UPDATE credential SET pin_failures = 0 WHERE id = $1", params![&credential.id]).await?;
                 tx.execute(
-                    "INSERT INTO activation (id, kind, credential, client, secret_hash, content, wrapped, state, remaining,
+                    "INSERT INTO activation (id, kind, credential, client, grant_id, secret_hash, content, wrapped, state, remaining,
                          expires, ends, created)
-                     VALUES ($1, 'sad', $2, $3, $4, $5, $6, 'active', $7, $8, $9, $10)",
+                     VALUES ($1, 'sad', $2, $3, $11, $4, $5, $6, 'active', $7, $8, $9, $10)",
                     params![
                         &id,
                         &credential.id,
@@ -184,7 +180,8 @@ impl Keys {
                         content.count,
                         content.expires,
                         ends,
-                        content.issued
+                        content.issued,
+                        grant.as_str()
                     ],
                 )
                 .await?;

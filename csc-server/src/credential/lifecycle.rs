@@ -46,6 +46,20 @@ impl Keys {
         .await
     }
 
+    /// Ends every SAD that was authorised under a grant: who logs out leaves nothing behind that signs.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end_grant(&self, grant: &str) -> Result<(), StoreError> {
+        let grant = grant.to_owned();
+        self.store
+            .write(async move |tx| {
+                let sql = "UPDATE activation SET state = 'revoked' WHERE grant_id = $1 AND state IN ('active', 'spent')";
+                tx.execute(sql, params![grant.as_str()]).await.map(drop)
+            })
+            .await
+    }
+
     async fn change_status(
         &self,
         credential: &Credential,

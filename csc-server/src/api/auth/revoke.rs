@@ -24,8 +24,12 @@ pub(crate) async fn handle(
         return Err(INVALID_HINT);
     }
     params.check_free_text()?;
-    match app.tokens.revoke(token, &access).await {
-        Ok(()) => Ok(StatusCode::NO_CONTENT),
+    let holder = access.holder.as_ref();
+    match app.tokens.revoke(token, &access.client, holder).await {
+        Ok(grant) => {
+            app.keys.end_grant(&grant).await?;
+            Ok(StatusCode::NO_CONTENT)
+        }
         Err(token::Error::Unknown) => revoke_sad(&app, &access, token).await,
         Err(error) => Err(error.into()),
     }

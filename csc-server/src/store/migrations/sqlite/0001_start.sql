@@ -110,6 +110,7 @@ CREATE TABLE activation (
     kind TEXT NOT NULL,
     credential TEXT NOT NULL REFERENCES credential (id),
     client TEXT NOT NULL REFERENCES client (id),
+    grant_id TEXT NOT NULL,
     secret_hash BLOB NOT NULL,
     content BLOB NOT NULL,
     wrapped BLOB NOT NULL,
@@ -120,6 +121,7 @@ CREATE TABLE activation (
     created BIGINT NOT NULL
 );
 CREATE INDEX activation_credential ON activation (credential);
+CREATE INDEX activation_grant ON activation (grant_id);
 
 -- One row a signature: the count, the witness against replay, and the holder's history.
 CREATE TABLE signing (
