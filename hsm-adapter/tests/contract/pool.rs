@@ -15,6 +15,9 @@ const ONE: PoolLimits = PoolLimits {
     ..LIMITS
 };
 
+/// How many master keys the first call looks for.
+const MASTERS: usize = 7;
+
 async fn vault(token: &MemoryToken, limits: PoolLimits) -> Vault {
     let pool = Pool::start(Arc::new(token.clone()), limits).unwrap();
     let vault = Vault::new(pool, stretcher(), 4);
@@ -144,6 +147,21 @@ fn a_lost_session_is_replaced_and_its_job_done() {
         vault.mac(MacKey::Otp, &[b"data"]).await.unwrap();
         assert_eq!(token.calls("open"), opened + 1);
         assert_eq!(token.calls("mac"), 2);
+    });
+}
+
+#[test]
+fn a_job_whose_object_went_finds_it_again() {
+    let token = MemoryToken::new("holders");
+    run(async {
+        let vault = vault(&token, ONE).await;
+        let opened = token.calls("open");
+
+        token.fail_next("mac", HsmError::Missing("its handle".to_owned()));
+
+        vault.mac(MacKey::Otp, &[b"data"]).await.unwrap();
+        assert_eq!(token.calls("open"), opened);
+        assert_eq!(token.calls("master"), MASTERS + 2);
     });
 }
 
