@@ -1,5 +1,10 @@
 //! SIGKILL in the middle of load, again and again: what a client received stands in the history, and no SAD gives more
 //! than was approved, before the crash and after it together.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "what fails in a helper fails its test"
+)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
