@@ -1,5 +1,10 @@
 //! SIGKILL in the middle of load, again and again: what a client received stands in the history, and no SAD gives more
 //! than was approved, before the crash and after it together.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "what fails in a helper fails its test"
+)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -78,7 +83,7 @@ async fn crashes(bed: &TestBed, rounds: usize) {
 }
 
 async fn approve(signers: &[Signer<'_>], signer: usize, round: usize) -> Approval {
-    let version = if signer % 2 == 0 { V1 } else { V2 };
+    let version = [V1, V2][signer % 2];
     let hashes = ["first", "second"].map(|name| digest(&format!("{name} {round} {signer}")));
     let sad = signers[signer].sad(version, &hashes).await;
     Approval {

@@ -1,4 +1,8 @@
 //! Fifty at once, on both databases: one wins, and every guess counts.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "what fails in a helper fails its test"
+)]
 
 use conformance_tests::{
     Answer, Signer, TestBed, V1, V2, Version, digest, shared, shared_on_postgres,
