@@ -2,9 +2,13 @@
 
 use hsm_adapter::{Content, Factor as Proven, Pin, Secret};
 
-use super::{Credential, Error, Keys, Order, sad};
+use super::{
+    Credential, Error, Keys, Order,
+    refusal::{Asked, refused},
+    sad,
+};
 use crate::{
-    audit::{self, Event},
+    audit::{self, Act, Event},
     clock::Millis,
     factor::{Claim, Otp, Taken},
     ids::ActivationId,
@@ -35,7 +39,7 @@ impl Keys {
     ///
     /// The OTP goes first: without it nobody can try PINs. Taking it counts the PIN try too, in one transaction and before the PIN is
     /// looked at, so that a crash or parallel guesses cannot save a try; the right PIN sets the count back. A wrong PIN has
-    /// spent the OTP.
+    /// spent the OTP. A refusal is recorded.
     ///
     /// # Errors
     /// [`Error::Disabled`], [`Error::CertificateExpired`], [`Error::OtpLocked`], [`Error::PinLocked`], [`Error::WrongOtp`],
@@ -48,6 +52,60 @@ impl Keys {
         approval: Approval,
     ) -> Result<Issued, Error> {
         let now = self.clock.now();
+        match self.approve(access, credential, order, approval, now).await {
+            Ok(issued) => Ok(issued),
+            Err(error) => {
+                let asked = Asked::Sad(Act::Authorize);
+                Err(refused(
+                    &self.store,
+                    now,
+                    access,
+                    Some(credential),
+                    None,
+                    asked,
+                    error,
+                )
+                .await)
+            }
+        }
+    }
+
+    /// Whether the credential may be used now; a refusal is recorded.
+    ///
+    /// # Errors
+    /// [`Error::Disabled`], [`Error::CertificateExpired`].
+    pub async fn usable(
+        &self,
+        access: &ServiceAccess,
+        credential: &Credential,
+    ) -> Result<(), Error> {
+        let now = self.clock.now();
+        match credential.usable(now) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let asked = Asked::Sad(Act::Authorize);
+                Err(refused(
+                    &self.store,
+                    now,
+                    access,
+                    Some(credential),
+                    None,
+                    asked,
+                    error,
+                )
+                .await)
+            }
+        }
+    }
+
+    async fn approve(
+        &self,
+        access: &ServiceAccess,
+        credential: &Credential,
+        order: &Order,
+        approval: Approval,
+        now: Millis,
+    ) -> Result<Issued, Error> {
         credential.usable(now)?;
         let factor = self
             .factors
@@ -123,9 +181,16 @@ impl Keys {
             order.fingerprint(),
         );
         let limit = i64::from(self.policy.max_pin_failures);
+        let asked = Event::AuthzAsked {
+            credential: credential.id.to_string(),
+            client: client.to_string(),
+            count: order.count(),
+            hashes: order.hashes().iter().map(super::Hash::hex).collect(),
+        };
         let refused = self
             .store
             .write(async move |tx| {
+                audit::record(tx, now, &credential.pseudonym, &asked);
                 // A locked PIN is said before the OTP is spent on it.
                 let locked = "SELECT pin_failures FROM credential WHERE id = $1 AND pin_failures >= $2";
                 if tx.find(locked, params![&credential.id, limit]).await?.is_some() {
