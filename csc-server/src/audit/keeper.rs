@@ -89,7 +89,10 @@ impl Keeper {
     }
 
     /// Takes the turn if it is due and something happened: how long to wait for the next.
-    async fn turn(&self) -> Result<Duration, Error> {
+    ///
+    /// # Errors
+    /// When database or HSM fail; the turn is given back then.
+    pub async fn turn(&self) -> Result<Duration, Error> {
         const DUE: &str = "SELECT due FROM turn WHERE name = 'checkpoint'";
         let now = self.clock.now();
         if let Some(mut row) = self.store.find(DUE, &[]).await? {
