@@ -16,6 +16,7 @@ use crate::{
     binary::{self, Run},
     canary,
     config::Settings,
+    database::Database,
     server::Server,
     wait,
     wire::Api,
@@ -27,6 +28,7 @@ pub struct TestBed {
     dir: PathBuf,
     log: PathBuf,
     tls: reqwest::Certificate,
+    database: Database,
     server: Mutex<Option<Server>>,
     _janitor: Child,
 }
@@ -61,8 +63,11 @@ impl Builder {
             .into_owned();
         let logs = env::var_os("CSC_TEST_LOGS").map_or_else(|| dir.clone(), PathBuf::from);
         let janitor = janitor(&dir);
-        if self.postgres {
-            let url = database(&name.replace('-', "_"));
+        let database = match self.postgres {
+            true => Database::postgres(&name.replace('-', "_")),
+            false => Database::Sqlite(dir.join("csc.sqlite")),
+        };
+        if let Database::Postgres(url) = &database {
             self.settings.set("store.url", &format!("\"{url}\""));
         }
         let setup = binary::run(
@@ -90,6 +95,7 @@ impl Builder {
             dir,
             log,
             tls,
+            database,
             server: Mutex::default(),
             _janitor: janitor,
         };
@@ -151,6 +157,16 @@ impl TestBed {
     /// What the service has logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Runs SQL in the service's database, behind its back; one statement.
+    pub fn sql(&self, statement: &str) {
+        self.database.run(statement);
+    }
+
+    /// The first column of the first row of a SELECT, as text.
+    pub fn look_up(&self, select: &str) -> Option<String> {
+        self.database.look_up(select)
     }
 
     /// The directory with the configuration, `csc.sqlite`, `outbox` and `tls/server.pem`.
@@ -231,25 +247,6 @@ fn certificate(dir: &Path) -> reqwest::Certificate {
         &certified.signing_key.serialize_pem(),
     );
     reqwest::Certificate::from_der(certified.cert.der()).expect("a certificate just made")
-}
-
-/// A new database; gives its URL.
-fn database(name: &str) -> String {
-    let server = env::var("CSC_TEST_POSTGRES")
-        .expect("CSC_TEST_POSTGRES names no PostgreSQL: use conformance-tests/run");
-    let mut psql = Command::new("psql");
-    psql.args([
-        "--no-psqlrc",
-        "--quiet",
-        "--dbname",
-        &server,
-        "--command",
-        &format!("create database {name}"),
-    ]);
-    binary::run(&mut psql, &[]).expect("psql");
-    let mut url = reqwest::Url::parse(&server).expect("CSC_TEST_POSTGRES is a URL");
-    url.set_path(name);
-    url.into()
 }
 
 fn write(path: &Path, text: &str) {

@@ -225,8 +225,8 @@ fn deeds(before: &Tables) -> Vec<Deed> {
         deed(format!("no body {number}"), bad(), &|to| {
             to.checkpoints.get_mut(number).unwrap().body.clear()
         });
-        // Every single character.
-        for position in 0..signed.body.len() {
+        // Characters all over it: all of them takes long.
+        for position in (0..signed.body.len()).step_by(17) {
             deed(format!("body {number} at {position}"), bad(), &|to| {
                 let body = &mut to.checkpoints.get_mut(number).unwrap().body;
                 let other = if &body[position..=position] == "1" {
