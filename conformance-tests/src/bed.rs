@@ -17,6 +17,7 @@ use crate::{
     canary,
     config::Settings,
     database::Database,
+    mail::MailServer,
     server::Server,
     wait,
     wire::Api,
@@ -30,6 +31,8 @@ pub struct TestBed {
     tls: reqwest::Certificate,
     database: Database,
     server: Mutex<Option<Server>>,
+    terminal: Mutex<()>,
+    _mail_server: Option<MailServer>,
     _janitor: Child,
 }
 
@@ -38,6 +41,7 @@ pub struct TestBed {
 pub struct Builder {
     settings: Settings,
     postgres: bool,
+    mail_server: bool,
 }
 
 impl Builder {
@@ -53,6 +57,12 @@ impl Builder {
         self
     }
 
+    /// Sends mail through a mail server, by SMTP, not into a folder.
+    pub fn mail_server(mut self) -> Self {
+        self.mail_server = true;
+        self
+    }
+
     /// Makes tokens, keys and configuration, and starts the service.
     pub async fn start(mut self) -> TestBed {
         let dir = scratch();
@@ -64,11 +74,17 @@ impl Builder {
         let logs = env::var_os("CSC_TEST_LOGS").map_or_else(|| dir.clone(), PathBuf::from);
         let janitor = janitor(&dir);
         let database = match self.postgres {
-            true => Database::postgres(&name.replace('-', "_")),
+            true => Database::postgres(&name),
             false => Database::Sqlite(dir.join("csc.sqlite")),
         };
         if let Database::Postgres(url) = &database {
             self.settings.set("store.url", &format!("\"{url}\""));
+        }
+        let mail_server = self.mail_server.then(|| MailServer::start(&dir));
+        if let Some(server) = &mail_server {
+            self.settings.remove("mail.outbox");
+            self.settings
+                .set("mail.smtp", &format!("\"smtp://{}\"", server.address));
         }
         let setup = binary::run(
             Command::new(binary::path("softhsm-setup"))
@@ -97,6 +113,8 @@ impl Builder {
             tls,
             database,
             server: Mutex::default(),
+            terminal: Mutex::default(),
+            _mail_server: mail_server,
             _janitor: janitor,
         };
         bed.cli(&["slot", "init"], &[]).expect("slot init");
@@ -113,6 +131,8 @@ impl TestBed {
 
     /// Runs `csc-server` with these arguments, and these lines on standard input, on this bed's configuration.
     pub fn cli(&self, arguments: &[&str], stdin: &[&str]) -> Run {
+        // One after the other: SoftHSM shows a token without its name while another process logs in to it.
+        let _terminal = self.terminal.lock().unwrap_or_else(PoisonError::into_inner);
         binary::run(self.csc_server().args(arguments), stdin)
     }
 
@@ -135,10 +155,12 @@ impl TestBed {
     }
 
     /// SIGTERM, and waits for the end.
-    pub fn stop(&self) -> ExitStatus {
-        let status = self.take_server().stop();
+    pub async fn stop(&self) -> ExitStatus {
+        let server = self.take_server();
+        // On a thread of its own: connections of this test answer the goodbye meanwhile.
+        let stopped = tokio::task::spawn_blocking(|| server.stop()).await;
         self.forget_pid();
-        status
+        stopped.expect("the service stops")
     }
 
     /// Starts the service again, after [`TestBed::kill`] or [`TestBed::stop`]; it listens on other ports then.
@@ -159,14 +181,9 @@ impl TestBed {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Runs SQL in the service's database, behind its back; one statement.
-    pub fn sql(&self, statement: &str) {
-        self.database.run(statement);
-    }
-
-    /// The first column of the first row of a SELECT, as text.
-    pub fn look_up(&self, select: &str) -> Option<String> {
-        self.database.look_up(select)
+    /// Runs a statement on the database behind the service's back; gives the rows, a line each, columns parted by `|`.
+    pub fn sql(&self, statement: &str) -> String {
+        self.database.run(statement)
     }
 
     /// The directory with the configuration, `csc.sqlite`, `outbox` and `tls/server.pem`.
@@ -180,6 +197,8 @@ impl TestBed {
             .arg("--config")
             .arg(self.dir.join("csc-server.toml"));
         command.env("SOFTHSM2_CONF", self.dir.join("softhsm/softhsm2.conf"));
+        // No secret at any level.
+        command.env("RUST_LOG", "debug,csc_server=trace,hsm_adapter=trace");
         command
     }
 
@@ -204,6 +223,13 @@ impl TestBed {
 pub async fn shared() -> &'static TestBed {
     static SHARED: OnceCell<TestBed> = OnceCell::const_new();
     SHARED.get_or_init(|| TestBed::builder().start()).await
+}
+
+/// The same on PostgreSQL.
+pub async fn shared_on_postgres() -> &'static TestBed {
+    static SHARED: OnceCell<TestBed> = OnceCell::const_new();
+    let start = || TestBed::builder().postgres().start();
+    SHARED.get_or_init(start).await
 }
 
 const PID: &str = "server.pid";

@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf, process::Command, time::Duration};
 
-use rusqlite::{Connection, OptionalExtension, types::Value};
+use rusqlite::{Connection, types::ValueRef};
 
 use crate::binary;
 
@@ -19,54 +19,50 @@ impl Database {
     pub(crate) fn postgres(name: &str) -> Self {
         let server = env::var("CSC_TEST_POSTGRES")
             .expect("CSC_TEST_POSTGRES names no PostgreSQL: use conformance-tests/run");
-        psql(&server, &format!("create database \"{name}\""));
+        let name = name.replace('-', "_").to_lowercase();
+        psql(&server, &format!("create database {name}"));
         let mut url = reqwest::Url::parse(&server).expect("CSC_TEST_POSTGRES is a URL");
-        url.set_path(name);
+        url.set_path(&name);
         Self::Postgres(url.into())
     }
 
-    /// Runs a statement.
-    pub(crate) fn run(&self, statement: &str) {
+    /// Runs a statement; gives the rows, a line each, columns parted by `|`.
+    pub(crate) fn run(&self, statement: &str) -> String {
         match self {
-            Self::Sqlite(path) => {
-                let done = open(path).execute(statement, []);
-                done.unwrap_or_else(|error| panic!("{statement}: {error}"));
-            }
-            Self::Postgres(url) => {
-                psql(url, statement);
-            }
-        }
-    }
-
-    /// The first column of the first row, as text.
-    pub(crate) fn look_up(&self, select: &str) -> Option<String> {
-        match self {
-            Self::Sqlite(path) => {
-                let found = open(path)
-                    .query_row(select, [], |row| row.get(0))
-                    .optional();
-                let found = found.unwrap_or_else(|error| panic!("{select}: {error}"));
-                found.map(|value| match value {
-                    Value::Integer(number) => number.to_string(),
-                    Value::Text(text) => text,
-                    other => panic!("{select}: {other:?} is no text"),
-                })
-            }
-            Self::Postgres(url) => psql(url, select).lines().next().map(str::to_owned),
+            Self::Sqlite(path) => sqlite(path, statement)
+                .unwrap_or_else(|error| panic!("{statement}: {error}"))
+                .join("\n"),
+            Self::Postgres(url) => psql(url, statement),
         }
     }
 }
 
-fn open(path: &PathBuf) -> Connection {
-    let connection = Connection::open(path).expect("the database can be opened");
-    let patience = connection.busy_timeout(Duration::from_secs(10));
-    patience.expect("a time-out can be set");
-    connection
+fn sqlite(path: &PathBuf, statement: &str) -> rusqlite::Result<Vec<String>> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    let mut statement = connection.prepare(statement)?;
+    let columns = statement.column_count();
+    let rows = statement.query_map([], |row| {
+        let columns = (0..columns).map(|column| {
+            Ok(match row.get_ref(column)? {
+                ValueRef::Null => String::new(),
+                ValueRef::Integer(number) => number.to_string(),
+                ValueRef::Real(number) => number.to_string(),
+                ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                ValueRef::Blob(octets) => hex::encode(octets),
+            })
+        });
+        Ok(columns.collect::<rusqlite::Result<Vec<_>>>()?.join("|"))
+    })?;
+    rows.collect()
 }
 
-fn psql(url: &str, command: &str) -> String {
+fn psql(url: &str, statement: &str) -> String {
     let mut psql = Command::new("psql");
-    psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]);
-    psql.args(["--dbname", url, "--command", command]);
-    binary::run(&mut psql, &[]).expect(command)
+    psql.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only"]);
+    psql.args(["--dbname", url, "--command", statement]);
+    binary::run(&mut psql, &[])
+        .expect(statement)
+        .trim()
+        .to_owned()
 }

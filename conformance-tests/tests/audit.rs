@@ -117,7 +117,7 @@ async fn a_signature_can_be_proven_to_who_trusts_only_the_key() {
         "both ways name the same row"
     );
 
-    bed.stop();
+    bed.stop().await;
     let proven = check(&[&path, "--key", &key, "--hash", &hash]).expect("audit check");
     assert_eq!(proven.trim().lines().count(), 1, "{proven}");
     for told in ["proven: ", &hash, &signer.credential.id] {
@@ -152,7 +152,7 @@ async fn an_export_is_verified_with_the_public_key_alone() {
     let hash = [digest("contract")];
     let sad = signer.sad(V1, &hash).await;
     signer.sign(V1, &sad, &hash).await.ok();
-    bed.stop();
+    bed.stop().await;
     let (text, key) = (export(&bed), key(&bed));
     let path = file(&bed, "whole.jsonl", &text);
     let verdict = verify_offline(&path, &key).expect("audit verify");
@@ -217,7 +217,7 @@ async fn a_filtered_export_shows_one_holder_and_proves_every_row() {
         let sad = signer.sad(V1, &hash).await;
         signer.sign(V1, &sad, &hash).await.ok();
     }
-    bed.stop();
+    bed.stop().await;
     let key = key(&bed);
     for filter in [
         ["--holder", &signer.holder.name],
@@ -256,18 +256,14 @@ async fn tampering_is_found(bed: &TestBed) {
     let hash = [digest("contract")];
     let sad = signer.sad(V1, &hash).await;
     signer.sign(V1, &sad, &hash).await.ok();
-    bed.stop();
+    bed.stop().await;
     let verify = || bed.cli(&["audit", "verify"], &[]);
     let verdict = verify().expect("audit verify");
     assert!(verdict.contains("proven up to "), "{verdict}");
 
     let where_signed = "WHERE event LIKE '%SIGN_OK%'";
-    let chain = bed
-        .look_up(&format!("SELECT chain FROM audit {where_signed}"))
-        .expect("a row");
-    let sequence = bed
-        .look_up(&format!("SELECT sequence FROM audit {where_signed}"))
-        .expect("a row");
+    let chain = bed.sql(&format!("SELECT chain FROM audit {where_signed}"));
+    let sequence = bed.sql(&format!("SELECT sequence FROM audit {where_signed}"));
     let this = format!("chain {chain}, row {sequence}: ");
 
     bed.sql(&format!(
@@ -349,13 +345,10 @@ async fn nothing_is_signed_unlogged(bed: &TestBed) {
     let answer = signer.sign(V1, &sad, &hash).await;
     assert!([500, 503].contains(&answer.status), "{answer:?}");
     assert!(answer.body.get("signatures").is_none(), "{answer:?}");
-    assert_eq!(
-        bed.look_up("SELECT COUNT(*) FROM signing").as_deref(),
-        Some("0")
-    );
+    assert_eq!(bed.sql("SELECT COUNT(*) FROM signing"), "0");
     bed.sql("ALTER TABLE audit_away RENAME TO audit");
     signer.sign(V1, &sad, &hash).await.ok();
-    bed.stop();
+    bed.stop().await;
     bed.cli(&["audit", "verify"], &[]).expect("audit verify");
 }
 
@@ -440,7 +433,7 @@ async fn every_act_leaves_its_event_and_no_secret() {
     bed.cli(&["history", "--credential", &signer.credential.id], &[])
         .expect("history");
     bed.cli(&["audit", "verify"], &[]).expect("audit verify");
-    bed.stop();
+    bed.stop().await;
 
     let text = export(&bed);
     let events = events(&text);
@@ -529,7 +522,7 @@ async fn every_act_leaves_its_event_and_no_secret() {
 #[tokio::test]
 async fn another_configuration_leaves_another_hash() {
     let bed = TestBed::builder().start().await;
-    bed.stop();
+    bed.stop().await;
     let path = bed.dir().join("csc-server.toml");
     let text = std::fs::read_to_string(&path).expect("the configuration is there");
     let changed = text.replace("\"1ms\"", "\"2ms\"");
@@ -537,7 +530,7 @@ async fn another_configuration_leaves_another_hash() {
     for text in [&text, &changed] {
         std::fs::write(&path, text).expect("it can be written");
         bed.start().await;
-        bed.stop();
+        bed.stop().await;
     }
     let events = events(&export(&bed));
     let mut hashes: Vec<_> = events

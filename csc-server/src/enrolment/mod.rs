@@ -101,7 +101,7 @@ impl Enrolment {
                 now,
             )
             .await?;
-        let (not_before, not_after) = ca::validity_of(&certificate)?;
+        let validity = ca::validity_of(&certificate)?;
         let record = credential::record(
             &id,
             &holder.id,
@@ -109,6 +109,7 @@ impl Enrolment {
             Status::Active,
             &key,
             &certificate,
+            validity,
         );
         key.record_mac = self.vault.mac(MacKey::Record, &[&record]).await?.to_vec();
 
@@ -140,8 +141,8 @@ impl Enrolment {
                         cost.as_str(),
                         key.masters,
                         certificate.clone(),
-                        not_before,
-                        not_after,
+                        validity.0,
+                        validity.1,
                         key.record_mac.clone(),
                         now
                     ],
