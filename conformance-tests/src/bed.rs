@@ -16,6 +16,7 @@ use crate::{
     binary::{self, Run},
     canary,
     config::Settings,
+    database::Database,
     mail::MailServer,
     server::Server,
     wait,
@@ -28,7 +29,7 @@ pub struct TestBed {
     dir: PathBuf,
     log: PathBuf,
     tls: reqwest::Certificate,
-    database: Option<String>,
+    database: Database,
     server: Mutex<Option<Server>>,
     terminal: Mutex<()>,
     _mail_server: Option<MailServer>,
@@ -72,8 +73,11 @@ impl Builder {
             .into_owned();
         let logs = env::var_os("CSC_TEST_LOGS").map_or_else(|| dir.clone(), PathBuf::from);
         let janitor = janitor(&dir);
-        let database = self.postgres.then(|| database(&name));
-        if let Some(url) = &database {
+        let database = match self.postgres {
+            true => Database::postgres(&name),
+            false => Database::Sqlite(dir.join("csc.sqlite")),
+        };
+        if let Database::Postgres(url) = &database {
             self.settings.set("store.url", &format!("\"{url}\""));
         }
         let mail_server = self.mail_server.then(|| MailServer::start(&dir));
@@ -132,12 +136,6 @@ impl TestBed {
         binary::run(self.csc_server().args(arguments), stdin)
     }
 
-    /// Runs a statement on the database behind the service's back; only where that is PostgreSQL.
-    pub fn sql(&self, statement: &str) -> String {
-        let url = self.database.as_deref();
-        sql(url.expect("this test bed is on SQLite"), statement)
-    }
-
     /// The API where it listens now.
     pub fn api(&self) -> Api {
         let address = self.with_server(|server| server.api);
@@ -181,6 +179,11 @@ impl TestBed {
     /// What the service has logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Runs a statement on the database behind the service's back; gives the rows, a line each, columns parted by `|`.
+    pub fn sql(&self, statement: &str) -> String {
+        self.database.run(statement)
     }
 
     /// The directory with the configuration, `csc.sqlite`, `outbox` and `tls/server.pem`.
@@ -270,24 +273,6 @@ fn certificate(dir: &Path) -> reqwest::Certificate {
         &certified.signing_key.serialize_pem(),
     );
     reqwest::Certificate::from_der(certified.cert.der()).expect("a certificate just made")
-}
-
-/// A new database; gives its URL.
-fn database(name: &str) -> String {
-    let server = env::var("CSC_TEST_POSTGRES")
-        .expect("CSC_TEST_POSTGRES names no PostgreSQL: use conformance-tests/run");
-    let name = name.replace('-', "_").to_lowercase();
-    sql(&server, &format!("create database {name}"));
-    let mut url = reqwest::Url::parse(&server).expect("CSC_TEST_POSTGRES is a URL");
-    url.set_path(&name);
-    url.into()
-}
-
-fn sql(url: &str, statement: &str) -> String {
-    let mut psql = Command::new("psql");
-    psql.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only"]);
-    psql.args(["--dbname", url, "--command", statement]);
-    binary::run(&mut psql, &[]).expect("psql").trim().to_owned()
 }
 
 fn write(path: &Path, text: &str) {

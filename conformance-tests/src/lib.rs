@@ -16,6 +16,7 @@ mod bed;
 mod binary;
 mod canary;
 mod config;
+mod database;
 mod enrol;
 mod mail;
 mod openssl;

@@ -18,11 +18,12 @@ use std::{
 };
 
 use csc_server::{
-    app::stretcher,
+    app::{factor_policy, stretcher},
     audit::Chain,
     clock::Clock,
     config::{Config, Role, StoreUrl, secret},
-    credential::{Credential, Error, SignOrder, sad::Sad},
+    credential::{self, Credential, Error, Keys, SignOrder},
+    factor::Factors,
     ids::{ClientId, CredentialId},
     oauth::ServiceAccess,
     params,
@@ -75,6 +76,7 @@ fn who_has_everything_but_pin_and_sad_cannot_sign() {
 struct Thief {
     store: Store,
     vault: Vault,
+    keys: Keys,
 }
 
 impl Thief {
@@ -99,9 +101,19 @@ impl Thief {
             deadline: slot.deadline,
         };
         let pool = Pool::start(Arc::new(token), limits).unwrap();
+        let (store, clock) = (store.unwrap(), Clock::System);
+        let vault = Vault::new(pool, stretcher(&config), slot.open_keys);
+        let policy = factor_policy(&config);
+        let factors = Factors::new(store.clone(), clock.clone(), vault.clone(), policy);
+        let policy = credential::Policy {
+            max_pin_failures: config.pin.max_failures,
+            sad_lifetime: config.lifetime.sad,
+            authorization_lifetime: config.lifetime.authorization,
+        };
         Self {
-            store: store.unwrap(),
-            vault: Vault::new(pool, stretcher(&config), slot.open_keys),
+            keys: Keys::new(store.clone(), clock, vault.clone(), factors, policy),
+            store,
+            vault,
         }
     }
 
@@ -264,18 +276,15 @@ impl Thief {
         digest: &Digest,
     ) -> Result<Vec<Vec<u8>>, Error> {
         let credential = self.credential(id).await;
-        let access = ServiceAccess {
-            client: ClientId::direct(),
-            holder: Some(credential.holder.clone()),
-        };
+        let access = ServiceAccess::new(ClientId::direct(), Some(credential.holder.clone()));
         let order = SignOrder {
             scheme: ECDSA,
             digests: vec![digest.clone()],
         };
-        let clock = Clock::System;
-        let sad = Sad::parse(sad)?;
-        let permit = sad.redeem(&self.store, &clock, &access, &credential, order, "request");
-        let signer = Signer::new(self.store.clone(), clock.clone(), self.vault.clone());
+        let permit = self
+            .keys
+            .redeem(&access, &credential, sad, order, "request");
+        let signer = Signer::new(self.store.clone(), Clock::System, self.vault.clone());
         signer.sign(permit.await?).await
     }
 }

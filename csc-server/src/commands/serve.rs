@@ -13,7 +13,7 @@ use super::context::Context;
 use crate::{
     admin, api,
     app::{App, Dependencies},
-    audit::{self, Event},
+    audit::{self, Event, Keeper},
     jobs,
     listener::{Limits, Listener, TlsFiles},
     notify::Mailer,
@@ -28,10 +28,8 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         .context("metrics")?;
     let stretcher = context.stretcher();
     let vault = context.vault(stretcher.clone())?;
-    vault
-        .check()
-        .await
-        .context("the holder slot does not do what is needed")?;
+    context.started().await?;
+    context.selftest(&vault).await?;
     let issuer = context.issuer()?;
     context
         .clients()
@@ -59,10 +57,14 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         stretcher,
         ca_certificate,
     );
-    let start = Event::Start {
-        version: env!("CARGO_PKG_VERSION"),
-    };
-    audit::note(&app.store, app.clock.now(), "", start).await?;
+    let keeper = Keeper::new(
+        store.clone(),
+        clock.clone(),
+        issuer.clone(),
+        config.audit.checkpoint_every,
+    )
+    .await
+    .context("the key that signs the audit log; run `csc-server slot init`")?;
 
     let (stop, stopped) = watch::channel(false);
     let runner = jobs::Runner {
@@ -72,6 +74,10 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         mailer,
     };
     let runner = tokio::spawn(runner.run(stopped.clone()));
+    let kept = tokio::spawn({
+        let (keeper, stopped) = (keeper.clone(), stopped.clone());
+        async move { keeper.run(stopped).await }
+    });
     for (name, listener) in [("api", &public), ("admin", &private)] {
         tracing::info!(listener = name, address = %listener.local_addr(), "listening");
     }
@@ -94,7 +100,11 @@ pub(super) async fn run(path: &Path) -> Result<()> {
     });
     tokio::join!(api, admin);
     runner.await.context("the runner of jobs failed")?;
+    kept.await.context("the keeper of the audit log failed")?;
     audit::note(&app.store, app.clock.now(), "", Event::Stop).await?;
+    if let Err(error) = keeper.seal().await {
+        tracing::error!(%error, "the last rows of the audit log have no checkpoint yet");
+    }
     tracing::info!("stopped");
     Ok(())
 }

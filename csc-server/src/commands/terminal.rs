@@ -8,6 +8,7 @@
 use std::io::{BufRead, IsTerminal};
 
 use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
 use zeroize::Zeroizing;
 
 /// Prints a line.
@@ -18,6 +19,27 @@ pub(super) fn say(line: &str) {
 /// Prints what went wrong, with its causes.
 pub(super) fn complain(error: &anyhow::Error) {
     eprintln!("csc-server: {error:#}");
+}
+
+/// A progress bar over so many rows, on standard error; none where that is not a terminal.
+pub(super) fn progress(rows: u64, what: &'static str) -> ProgressBar {
+    bar(
+        rows,
+        what,
+        "{msg} {bar:30} {human_pos}/{human_len} rows, {eta}",
+    )
+}
+
+/// A progress bar over so many octets.
+pub(super) fn progress_octets(octets: u64, what: &'static str) -> ProgressBar {
+    bar(octets, what, "{msg} {bar:30} {bytes}/{total_bytes}, {eta}")
+}
+
+fn bar(length: u64, what: &'static str, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template);
+    ProgressBar::new(length)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        .with_message(what)
 }
 
 /// A secret: asked without echo, or one line of standard input when that is no terminal. Never an argument, which everybody on the machine

@@ -4,6 +4,7 @@
 //! stand in the file only. Secrets are paths of files, never values. Relative paths start at the file's directory.
 //! What is wrong is refused at start: the key's full path, what was found, and what to do.
 
+mod audit;
 mod certificate;
 mod credential;
 mod error;
@@ -22,7 +23,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
+pub use audit::Audit;
 pub use certificate::{Certificate, QcStatement, QcType};
 pub use credential::{Credential, PukPolicy};
 pub use error::ConfigError;
@@ -68,6 +71,12 @@ pub struct Config {
     /// The embedded CA and what it issues.
     #[serde(default)]
     pub certificate: Certificate,
+    /// The audit log.
+    #[serde(default)]
+    pub audit: Audit,
+    /// SHA-256 over the settings of file and environment as merged, hexadecimal: what a change of configuration changes.
+    #[serde(skip)]
+    pub hash: String,
 }
 
 impl Config {
@@ -130,7 +139,10 @@ impl Config {
                 path: path.to_owned(),
                 problem: error.to_string(),
             })?;
+        // A map of JSON is sorted, so that the order of the file does not matter.
+        let merged = raw.clone().try_deserialize::<serde_json::Value>();
         let mut config: Self = serde_path_to_error::deserialize(raw).map_err(ConfigError::shape)?;
+        config.hash = hex::encode(Sha256::digest(merged.unwrap_or_default().to_string()));
         if config.certificate.organization.is_empty() {
             config
                 .certificate

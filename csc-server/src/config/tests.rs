@@ -260,7 +260,7 @@ fn every_mistake_names_its_key_what_was_found_and_the_remedy() {
             "[mail]",
             "[mails]",
             "mails: found an unknown field `mails`; use one of `server`, `admin`, `info`, `store`, `slot`, `mail`, \
-          `lifetime`, `pin`, `otp`, `credential`, `certificate`",
+          `lifetime`, `pin`, `otp`, `credential`, `certificate`, `audit`",
         ),
         (
             "outbox = \"outbox\"",

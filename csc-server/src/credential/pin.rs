@@ -43,6 +43,7 @@ impl Keys {
         self.take_factors(
             client,
             credential,
+            None,
             Purpose::ChangePin.fingerprint(),
             claim,
             now,

@@ -181,6 +181,8 @@ impl Enrolment {
                     certificate_hash: hex::encode(Sha256::digest(&certificate)),
                 };
                 audit::record(tx, now, &person, &issued);
+                let activated = Event::CertActivated { credential: credential.to_string() };
+                audit::record(tx, now, &person, &activated);
                 Ok(())
             })
             .await?;

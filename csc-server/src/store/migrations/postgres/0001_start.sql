@@ -166,3 +166,24 @@ CREATE TABLE audit (
     PRIMARY KEY (chain, sequence)
 );
 CREATE INDEX audit_person ON audit (person, time);
+
+-- Signed by the audit key: each covers the rows since the one before. The body is canonical JSON.
+CREATE TABLE checkpoint (
+    number BIGINT NOT NULL PRIMARY KEY,
+    body TEXT NOT NULL,
+    signature BYTEA NOT NULL
+);
+
+-- Which checkpoint covers a row: the last row of each chain in it. Finds, proves nothing.
+CREATE TABLE checkpoint_head (
+    chain TEXT NOT NULL,
+    sequence BIGINT NOT NULL,
+    checkpoint BIGINT NOT NULL,
+    PRIMARY KEY (chain, sequence)
+);
+
+-- Work that one node at a time does again and again: when it is due, or until when a node is at it.
+CREATE TABLE turn (
+    name TEXT NOT NULL PRIMARY KEY,
+    due BIGINT NOT NULL
+);
