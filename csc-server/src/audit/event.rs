@@ -38,6 +38,21 @@ pub enum Event {
         factor: String,
         kind: &'static str,
     },
+    /// Of a file of the maker; nobody's yet.
+    TokenImported {
+        factor: String,
+        serial: String,
+    },
+    FactorResynced {
+        factor: String,
+        counter: i64,
+    },
+    FactorUnlocked {
+        factor: String,
+    },
+    FactorIntegrityFail {
+        factor: String,
+    },
     KeyGenerated {
         credential: String,
         algorithm: &'static str,
@@ -80,6 +95,7 @@ pub enum Event {
     OtpLocked {
         credential: String,
         factor: String,
+        until: i64,
     },
     PinOk {
         credential: String,

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
-use hsm_adapter::{KeyAlgorithm, Pin};
+use hsm_adapter::KeyAlgorithm;
 
 use super::{
     context::Context,
     terminal::{new_secret, say},
 };
 use crate::{
-    enrolment::{Enrolment, Request},
+    enrolment::{Enrolment, NewPin, Request},
     ids::FactorId,
 };
 
@@ -50,12 +50,15 @@ impl Command {
             .holder(&context.accounts(&vault, &stretcher), &add.holder)
             .await?;
         let factor = FactorId::new(add.otp);
-        if !context.factors(&vault).belongs_to(&factor, &holder).await? {
-            bail!(
-                "holder '{}' has no one-time password factor '{factor}'; run `csc-server otp add`",
-                holder.user_name
-            );
-        }
+        let found = context.factors(&vault).find(&factor).await?;
+        let found = found
+            .filter(|factor| factor.belongs_to(&holder))
+            .with_context(|| {
+                format!(
+                    "holder '{}' has no one-time password factor '{factor}'; run `csc-server otp add`",
+                    holder.user_name
+                )
+            })?;
         let multisign = add.multisign.unwrap_or(context.config.credential.multisign);
         if multisign > context.config.credential.max_hashes {
             bail!(
@@ -63,8 +66,12 @@ impl Command {
                 context.config.credential.max_hashes
             );
         }
-        let pin =
-            Pin::parse(&new_secret("PIN (8 digits)")?).context("a PIN has exactly 8 digits")?;
+        let known = [
+            holder.user_name.as_str(),
+            &holder.email,
+            found.address().unwrap_or_default(),
+        ];
+        let pin = NewPin::choose(&new_secret("PIN (8 digits)")?, &known)?;
         let certificate = &context.config.certificate;
         let request = Request {
             algorithm: add.key.unwrap_or(certificate.key),

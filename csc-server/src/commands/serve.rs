@@ -14,9 +14,9 @@ use crate::{
     admin, api,
     app::{App, Dependencies},
     audit::{self, Event},
-    jobs,
     listener::{Limits, Listener, TlsFiles},
-    notify::Mailer,
+    notify::Sender,
+    worker::Worker,
 };
 
 /// Runs the service until SIGTERM or SIGINT, then lets requests in flight finish.
@@ -50,7 +50,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
     };
     let public = Listener::bind(config.server.listen, Some(tls)).await?;
     let private = Listener::bind(config.admin.listen, None).await?;
-    let mailer = Mailer::from_config(&config.mail, clock.clone())?;
+    let sender = Sender::from_config(&config, clock.clone())?;
     let app = App::new(
         &config,
         clock.clone(),
@@ -65,13 +65,14 @@ pub(super) async fn run(path: &Path) -> Result<()> {
     audit::note(&app.store, app.clock.now(), "", start).await?;
 
     let (stop, stopped) = watch::channel(false);
-    let runner = jobs::Runner {
+    let worker = Worker {
         store: store.clone(),
         clock,
         vault: vault.clone(),
-        mailer,
+        accounts: app.accounts.clone(),
+        sender,
     };
-    let runner = tokio::spawn(runner.run(stopped.clone()));
+    let worker = tokio::spawn(worker.run(stopped.clone()));
     for (name, listener) in [("api", &public), ("admin", &private)] {
         tracing::info!(listener = name, address = %listener.local_addr(), "listening");
     }
@@ -93,7 +94,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         let _ = stop.send(true);
     });
     tokio::join!(api, admin);
-    runner.await.context("the runner of jobs failed")?;
+    worker.await?.context("the work of the background failed")?;
     audit::note(&app.store, app.clock.now(), "", Event::Stop).await?;
     tracing::info!("stopped");
     Ok(())

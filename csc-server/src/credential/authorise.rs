@@ -8,6 +8,7 @@ use crate::{
     clock::Millis,
     factor::{Claim, Otp, Taken},
     ids::ActivationId,
+    jobs::{Job, Notice},
     oauth::ServiceAccess,
     params,
     store::StoreError,
@@ -232,6 +233,7 @@ impl Keys {
                     audit::record(tx, now, &credential.pseudonym, &fail);
                     if failures >= limit {
                         audit::record(tx, now, &credential.pseudonym, &Event::PinLocked { credential: id });
+                        Job::notice(&Notice::pin_locked(&credential.id), now).enqueue(tx, now).await?;
                     }
                     return Ok(());
                 }

@@ -1,7 +1,11 @@
 //! Enrolment from the terminal: a key in the HSM, a certificate from the embedded CA, a credential that signs.
 
-use hsm_adapter::{HsmError, KeyAlgorithm, MacKey, Pin, Vault, VaultError};
+mod pin;
+
+use hsm_adapter::{HsmError, KeyAlgorithm, MacKey, Vault, VaultError};
 use sha2::{Digest, Sha256};
+
+pub use pin::{NewPin, PinError};
 
 use crate::{
     audit::{self, Event},
@@ -67,11 +71,11 @@ impl Enrolment {
     /// Generates a key under the holder's PIN, certifies it, and stores the credential, active at once.
     ///
     /// # Errors
-    /// A weak PIN, a key type that is not allowed, or a failure of HSM, CA or database. Nothing is stored then.
+    /// A key type that is not allowed, or a failure of HSM, CA or database. Nothing is stored then.
     pub async fn credential(
         &self,
         holder: &Holder,
-        pin: &Pin,
+        pin: &NewPin,
         request: Request,
     ) -> Result<CredentialId, Error> {
         if request.algorithm == KeyAlgorithm::Rsa2048 {
@@ -80,7 +84,7 @@ impl Enrolment {
         let id = CredentialId::random();
         let mut key = self
             .vault
-            .generate(id.as_str(), 1, request.algorithm, pin)
+            .generate(id.as_str(), 1, request.algorithm, pin.pin())
             .await?;
         let now = self.clock.now();
         let subject = ca::Subject {
