@@ -43,7 +43,7 @@ pub(crate) enum Command {
 #[derive(Args)]
 #[command(next_help_heading = "Service")]
 pub(crate) struct Service {
-    /// Base URL of the service, without /csc/v…, such as https://sign.example.org
+    /// Base URL of the service, without /csc/v…, such as `https://sign.example.org`
     #[arg(long, env = "CSC_URL", global = true, value_name = "URL")]
     pub(crate) url: Option<String>,
     /// Version of the CSC API to speak.

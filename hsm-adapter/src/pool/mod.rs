@@ -8,6 +8,7 @@
 //! so that a device that is gone is let go of entirely: only then can some modules find it again.
 
 mod lane;
+mod task;
 mod worker;
 
 use std::{
@@ -23,10 +24,7 @@ use std::{
 
 use tokio::{sync::oneshot, time};
 
-use self::{
-    lane::{Job, Lane, Ran},
-    worker::Worker,
-};
+use self::{lane::Lane, task::Task, worker::Worker};
 use crate::{Hsm, HsmError, Token, VaultError};
 
 /// How long the end of the last [`Pool`] waits for calls under way.
@@ -81,6 +79,17 @@ pub(crate) struct Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SessionId(u64);
 
+/// Which sessions of a pool live. Jobs may hold it; a [`Pool`] they must not, for its threads cannot wait for themselves.
+#[derive(Default)]
+pub(crate) struct Living(Mutex<HashSet<SessionId>>);
+
+impl Living {
+    /// Whether a session lives, and with it the objects made through it.
+    pub(crate) fn contains(&self, session: SessionId) -> bool {
+        lock(&self.0).contains(&session)
+    }
+}
+
 /// What a job may fail with: the pool looks for the HSM's part in it.
 pub(crate) trait Failure: From<HsmError> + Send + 'static {
     fn hsm(&self) -> Option<&HsmError>;
@@ -110,15 +119,38 @@ struct Shared {
     opened: AtomicU64,
     /// Sessions lost so far: when it moves, every session is proved.
     lost: AtomicU64,
-    alive: Mutex<HashSet<SessionId>>,
+    living: Arc<Living>,
     closed: AtomicBool,
-    running: Mutex<usize>,
-    ended: Condvar,
 }
 
 struct Threads {
     shared: Arc<Shared>,
+    running: Arc<Running>,
     deadline: Duration,
+}
+
+/// How many threads there are. Apart from what they share, which is gone when the last has ended.
+#[derive(Default)]
+struct Running {
+    count: Mutex<usize>,
+    ended: Condvar,
+}
+
+/// One of them, until it is dropped.
+struct Started(Arc<Running>);
+
+impl Started {
+    fn new(running: &Arc<Running>) -> Self {
+        *lock(&running.count) += 1;
+        Self(running.clone())
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        *lock(&self.0.count) -= 1;
+        self.0.ended.notify_all();
+    }
 }
 
 impl Pool {
@@ -133,15 +165,15 @@ impl Pool {
             slow: Lane::new(limits.queue),
             opened: AtomicU64::new(0),
             lost: AtomicU64::new(0),
-            alive: Mutex::default(),
+            living: Arc::default(),
             closed: AtomicBool::new(false),
-            running: Mutex::new(0),
-            ended: Condvar::new(),
         });
+        let running = Arc::new(Running::default());
         // From here on an early return ends the threads.
         let pool = Self {
             threads: Arc::new(Threads {
                 shared: shared.clone(),
+                running: running.clone(),
                 deadline: limits.deadline,
             }),
         };
@@ -150,19 +182,18 @@ impl Pool {
         for (number, speed) in fast.chain([Speed::Slow]).enumerate() {
             let mut worker = Worker::new(shared.clone(), speed);
             let report = report.clone();
-            *lock(&shared.running) += 1;
+            let started = Started::new(&running);
             let thread = thread::Builder::new()
                 .name(format!("hsm-{}-{number}", shared.token.name()))
                 .spawn(move || {
+                    // Dropped after the worker.
+                    let _started = started;
                     // The caller may have given up on an earlier report.
                     let _ = report.send(worker.open());
                     drop(report);
                     worker.run();
                 });
-            if let Err(error) = thread {
-                *lock(&shared.running) -= 1;
-                return Err(HsmError::Unavailable(format!("no thread: {error}")));
-            }
+            thread.map_err(|error| HsmError::Unavailable(format!("no thread: {error}")))?;
         }
         drop(report);
         for opened in reports {
@@ -192,12 +223,8 @@ impl Pool {
         let lane = self.threads.shared.lane(speed);
         let (answer, mut answered) = oneshot::channel();
         let claimed = Arc::new(AtomicBool::new(false));
-        lane.push(Box::new(Task {
-            work,
-            answer: Some(answer),
-            claimed: claimed.clone(),
-            until: Instant::now() + deadline,
-        }))?;
+        let until = Instant::now() + deadline;
+        lane.push(Box::new(Task::new(work, answer, claimed.clone(), until)))?;
         let result = match time::timeout(deadline, &mut answered).await {
             Ok(result) => result,
             // Whoever sets the flag has the job: a thread that already runs it is waited for.
@@ -208,9 +235,9 @@ impl Pool {
             .unwrap_or_else(|_| Err(HsmError::Unavailable("the pool has ended".to_owned()).into()))
     }
 
-    /// Whether a session still lives, and with it the objects made through it.
-    pub(crate) fn alive(&self, session: SessionId) -> bool {
-        lock(&self.threads.shared.alive).contains(&session)
+    /// Which of its sessions live.
+    pub(crate) fn living(&self) -> Arc<Living> {
+        self.threads.shared.living.clone()
     }
 
     /// What the pool is doing now.
@@ -240,65 +267,13 @@ impl Drop for Threads {
         shared.fast.wake_all();
         shared.slow.wake_all();
         // A process that exits under a call into the module may crash in it.
-        let running = lock(&shared.running);
-        let waited = shared
+        let count = lock(&self.running.count);
+        let waited = self
+            .running
             .ended
-            .wait_timeout_while(running, PARTING, |running| *running > 0);
-        if waited.is_ok_and(|(running, _)| *running > 0) {
+            .wait_timeout_while(count, PARTING, |count| *count > 0);
+        if waited.is_ok_and(|(count, _)| *count > 0) {
             tracing::warn!(slot = shared.token.name(), "an HSM call has not come back");
-        }
-    }
-}
-
-/// A job and the way back to its caller.
-struct Task<F, T, E> {
-    work: F,
-    answer: Option<oneshot::Sender<Result<T, E>>>,
-    claimed: Arc<AtomicBool>,
-    until: Instant,
-}
-
-impl<F, T, E> Job for Task<F, T, E>
-where
-    F: FnMut(&mut Session) -> Result<T, E> + Send,
-    T: Send,
-    E: Failure,
-{
-    fn wanted(&self) -> bool {
-        self.answer
-            .as_ref()
-            .is_some_and(|answer| !answer.is_closed())
-            && !self.claimed.load(Ordering::Acquire)
-    }
-
-    fn claim(&self) -> bool {
-        // Past its deadline the caller answers for itself.
-        self.wanted() && Instant::now() < self.until && !self.claimed.swap(true, Ordering::AcqRel)
-    }
-
-    fn run(&mut self, session: &mut Session, last: bool) -> Ran {
-        let result = (self.work)(session);
-        let ran = match result.as_ref().err().and_then(Failure::hsm) {
-            Some(HsmError::Unavailable(_)) => Ran::SessionLost,
-            Some(HsmError::Missing(_)) => Ran::ObjectLost,
-            _ => Ran::Answered,
-        };
-        if last || ran == Ran::Answered {
-            self.send(result);
-        }
-        ran
-    }
-
-    fn refuse(&mut self, error: HsmError) {
-        self.send(Err(error.into()));
-    }
-}
-
-impl<F, T, E> Task<F, T, E> {
-    fn send(&mut self, result: Result<T, E>) {
-        if let Some(answer) = self.answer.take() {
-            // The caller may be gone; then nobody wants to know.
-            let _ = answer.send(result);
         }
     }
 }

@@ -61,7 +61,7 @@ impl Worker {
         match opened {
             Ok(hsm) => {
                 let id = SessionId(self.shared.opened.fetch_add(1, Ordering::Relaxed));
-                lock(&self.shared.alive).insert(id);
+                lock(&self.shared.living.0).insert(id);
                 self.session = Some(Session { hsm, id });
                 self.seen = lost;
                 self.pause = FIRST_PAUSE;
@@ -116,44 +116,36 @@ impl Worker {
             return;
         }
         match self.open() {
-            Ok(()) => tracing::info!(slot = self.shared.token.name(), "an HSM session is back"),
+            Ok(()) => tracing::info!(
+                slot = self.shared.token.name(),
+                "an HSM session is open again"
+            ),
             Err(_) => self.pause = (self.pause * 2).min(LAST_PAUSE),
         }
     }
 
     /// Runs a job; when its session or an object is lost under it, once more on what is there now.
     fn serve(&mut self, job: &mut dyn Job) {
-        match self.attempt(job, false) {
-            Ran::Answered => return,
-            Ran::ObjectLost => {}
-            Ran::SessionLost => {
-                self.drop_session();
-                if let Err(error) = self.open() {
-                    job.refuse(error);
-                    return;
-                }
+        for last in [false, true] {
+            let ran = self.attempt(job, last);
+            if ran == Ran::Panicked {
+                // What it did before, nobody knows.
+                job.refuse(HsmError::OutcomeUnknown("a job panicked".to_owned()));
             }
-            Ran::Panicked => return self.bury(job),
-        }
-        match self.attempt(job, true) {
-            Ran::Answered | Ran::ObjectLost => {}
-            Ran::SessionLost => {
-                self.drop_session();
-                self.down(HsmError::Unavailable(
-                    "sessions are lost again and again".to_owned(),
-                ));
+            if matches!(ran, Ran::SessionLost | Ran::Panicked)
+                && let Err(error) = self.replace_session()
+            {
+                return job.refuse(error);
             }
-            Ran::Panicked => self.bury(job),
+            if matches!(ran, Ran::Answered | Ran::Panicked) {
+                return;
+            }
         }
     }
 
-    /// What a job did before it panicked nobody knows, nor what became of its session.
-    fn bury(&mut self, job: &mut dyn Job) {
-        job.refuse(HsmError::OutcomeUnknown("a job panicked".to_owned()));
+    fn replace_session(&mut self) -> Result<(), HsmError> {
         self.drop_session();
-        if let Err(error) = self.open() {
-            tracing::warn!(slot = self.shared.token.name(), %error, "no new session after a panic");
-        }
+        self.open()
     }
 
     fn attempt(&mut self, job: &mut dyn Job, last: bool) -> Ran {
@@ -178,11 +170,7 @@ impl Worker {
         let Some(session) = self.session.take() else {
             return;
         };
-        tracing::warn!(
-            slot = self.shared.token.name(),
-            "an HSM session is given up"
-        );
-        lock(&self.shared.alive).remove(&session.id);
+        lock(&self.shared.living.0).remove(&session.id);
         drop(session);
         self.shared.lost.fetch_add(1, Ordering::AcqRel);
         self.shared.fast.wake_all();
@@ -191,6 +179,9 @@ impl Worker {
 
     /// No session, and none to be had now.
     fn down(&mut self, reason: HsmError) {
+        if self.up {
+            tracing::error!(slot = self.shared.token.name(), %reason, "an HSM session is lost");
+        }
         self.lane().down(reason, self.up);
         self.up = false;
     }
@@ -199,9 +190,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
-            lock(&self.shared.alive).remove(&session.id);
+            lock(&self.shared.living.0).remove(&session.id);
         }
-        *lock(&self.shared.running) -= 1;
-        self.shared.ended.notify_all();
     }
 }

@@ -16,16 +16,17 @@
 
 mod formula;
 mod master;
-mod open;
+mod opened;
 mod scratch;
 mod seal;
+mod sign;
 
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use self::open::OpenKeys;
+use self::opened::OpenKeys;
 use crate::{
     Cost, HsmError, KeyAlgorithm, Pool, PoolState, Secret, Stretcher, VaultError, pool::Speed,
 };
@@ -134,7 +135,7 @@ impl Vault {
     /// `open_keys`: how many opened keys may stay in the HSM at once (least recently used goes first).
     pub fn new(pool: Pool, stretcher: Stretcher, open_keys: usize) -> Self {
         Self {
-            opened: Arc::new(OpenKeys::new(pool.clone(), open_keys)),
+            opened: Arc::new(OpenKeys::new(pool.living(), open_keys)),
             pool,
             stretcher,
         }

@@ -248,7 +248,8 @@ pub(crate) fn in_own_process(name: &str, body: impl FnOnce(PathBuf)) {
         .unwrap();
     assert!(
         ran.status.success(),
-        "{}\n{}",
+        "{}\n{}\n{}",
+        ran.status,
         String::from_utf8_lossy(&ran.stdout),
         String::from_utf8_lossy(&ran.stderr)
     );

@@ -3,6 +3,12 @@
 //! SoftHSM reads `SOFTHSM2_CONF` when it is initialised, once a process, so each of its tests runs in a process of its own
 //! (this binary again, with `--exact` its name) on a fresh token.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
 mod failures;
 mod fixture;
 mod issuer;

@@ -58,7 +58,7 @@ fn a_full_queue_is_busy_at_once() {
             waiting: 1,
             open_keys: 0,
         };
-        assert_eq!(vault.state(), state);
+        until(|| vault.state() == state).await;
         drop(hold);
         running.await.unwrap().unwrap();
         waiting.await.unwrap().unwrap();
@@ -70,7 +70,7 @@ fn a_job_past_its_deadline_is_busy_and_never_reaches_the_hsm() {
     let token = MemoryToken::new("holders");
     run(async {
         let limits = PoolLimits {
-            deadline: Duration::from_millis(20),
+            deadline: Duration::from_secs(1),
             ..ONE
         };
         let vault = vault(&token, limits).await;
