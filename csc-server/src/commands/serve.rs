@@ -50,7 +50,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
     };
     let public = Listener::bind(config.server.listen, Some(tls)).await?;
     let private = Listener::bind(config.admin.listen, None).await?;
-    let sender = Sender::from_config(&config, clock.clone())?;
+    let sender = Sender::from_config(&config.mail, config.sms.as_ref(), clock.clone())?;
     let app = App::new(
         &config,
         clock.clone(),

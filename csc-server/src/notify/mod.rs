@@ -12,7 +12,10 @@ pub use mail::Mailer;
 pub use sms::{PhoneNumber, Texter};
 pub use texts::{Message, Rendered};
 
-use crate::{clock::Clock, config::Config};
+use crate::{
+    clock::Clock,
+    config::{Mail, Sms},
+};
 
 /// A message ready to leave, on its way through the queue of jobs. `Debug` shows neither whom it is for nor its text.
 pub struct Outgoing {
@@ -117,14 +120,10 @@ impl Sender {
     ///
     /// # Errors
     /// As [`Mailer::from_config`] and [`Texter::from_config`].
-    pub fn from_config(config: &Config, clock: Clock) -> Result<Self, Error> {
+    pub fn from_config(mail: &Mail, sms: Option<&Sms>, clock: Clock) -> Result<Self, Error> {
         Ok(Self {
-            mailer: Mailer::from_config(&config.mail, clock.clone())?,
-            texter: config
-                .sms
-                .as_ref()
-                .map(|sms| Texter::from_config(sms, clock))
-                .transpose()?,
+            mailer: Mailer::from_config(mail, clock.clone())?,
+            texter: sms.map(|sms| Texter::from_config(sms, clock)).transpose()?,
         })
     }
 
