@@ -21,6 +21,13 @@ use crate::{
     wire::Api,
 };
 
+/// A further process of a service, on the same database and tokens. Killed when it is dropped.
+pub struct Node {
+    server: Option<Server>,
+    tls: reqwest::Certificate,
+    pid: PathBuf,
+}
+
 /// A running service with its tokens, database, outbox and log. Everything goes when it is dropped, or with the test
 /// process, however that ends; only the log stays when `CSC_TEST_LOGS` says where.
 pub struct TestBed {
@@ -28,6 +35,7 @@ pub struct TestBed {
     log: PathBuf,
     tls: reqwest::Certificate,
     server: Mutex<Option<Server>>,
+    database: Option<String>,
     _janitor: Child,
 }
 
@@ -61,8 +69,8 @@ impl Builder {
             .into_owned();
         let logs = env::var_os("CSC_TEST_LOGS").map_or_else(|| dir.clone(), PathBuf::from);
         let janitor = janitor(&dir);
-        if self.postgres {
-            let url = database(&name.replace('-', "_"));
+        let database = self.postgres.then(|| database(&name.replace('-', "_")));
+        if let Some(url) = &database {
             self.settings.set("store.url", &format!("\"{url}\""));
         }
         let setup = binary::run(
@@ -91,6 +99,7 @@ impl Builder {
             log,
             tls,
             server: Mutex::default(),
+            database,
             _janitor: janitor,
         };
         bed.cli(&["slot", "init"], &[]).expect("slot init");
@@ -153,6 +162,26 @@ impl TestBed {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Starts a second process on the same database and tokens: on PostgreSQL only, as operators do.
+    pub fn another_node(&self) -> Node {
+        assert!(self.database.is_some(), "SQLite serves one node");
+        let server = Server::start(self.csc_server().arg("serve"), &self.log);
+        let pid = self.dir.join(format!("server-{}.pid", server.pid()));
+        write(&pid, &server.pid().to_string());
+        Node {
+            server: Some(server),
+            tls: self.tls.clone(),
+            pid,
+        }
+    }
+
+    /// Runs SQL in the service's database, as somebody who got into it does; gives the values it prints. PostgreSQL only.
+    pub fn sql(&self, sql: &str) -> String {
+        let url = self.database.as_deref();
+        let url = url.expect("this bed's state is in PostgreSQL");
+        psql(url, sql)
+    }
+
     /// The directory with the configuration, `csc.sqlite`, `outbox` and `tls/server.pem`.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -184,6 +213,23 @@ impl TestBed {
     }
 }
 
+impl Node {
+    /// The API where this process listens.
+    pub fn api(&self) -> Api {
+        let server = self.server.as_ref().expect("it runs until it is dropped");
+        Api::new(format!("https://{}", server.api), &self.tls)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.kill();
+        }
+        let _ = fs::remove_file(&self.pid);
+    }
+}
+
 /// The bed that the tests of one file share: starting one takes a moment.
 pub async fn shared() -> &'static TestBed {
     static SHARED: OnceCell<TestBed> = OnceCell::const_new();
@@ -210,7 +256,7 @@ fn scratch() -> PathBuf {
 /// A process that outlives this one by a moment: when its standard input ends, however this process ends, it kills the
 /// service and removes the directory. Shared beds live in statics, which are never dropped.
 fn janitor(dir: &Path) -> Child {
-    let script = r#"cat; kill -9 "$(cat "$0/server.pid")"; rm -rf "$0""#;
+    let script = r#"cat; cat "$0"/server*.pid | xargs kill -9; rm -rf "$0""#;
     let mut shell = Command::new("sh");
     shell.args(["-c", script]).arg(dir);
     shell
@@ -237,22 +283,21 @@ fn certificate(dir: &Path) -> reqwest::Certificate {
 fn database(name: &str) -> String {
     let server = env::var("CSC_TEST_POSTGRES")
         .expect("CSC_TEST_POSTGRES names no PostgreSQL: use conformance-tests/run");
-    let mut psql = Command::new("psql");
-    psql.args([
-        "--no-psqlrc",
-        "--quiet",
-        "--dbname",
-        &server,
-        "--command",
-        &format!("create database {name}"),
-    ]);
-    binary::run(&mut psql, &[]).expect("psql");
+    psql(&server, &format!("create database \"{name}\""));
     let mut url = reqwest::Url::parse(&server).expect("CSC_TEST_POSTGRES is a URL");
     url.set_path(name);
     url.into()
 }
 
-fn write(path: &Path, text: &str) {
+fn psql(url: &str, sql: &str) -> String {
+    let mut psql = Command::new("psql");
+    psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]);
+    psql.args(["--dbname", url, "--command", sql]);
+    binary::run(&mut psql, &[]).expect("psql").trim().to_owned()
+}
+
+/// A file that nobody else may read.
+pub(crate) fn write(path: &Path, text: &str) {
     let file = OpenOptions::new()
         .write(true)
         .create(true)
