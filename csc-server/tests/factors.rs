@@ -388,6 +388,11 @@ async fn sends_an_hour(database: Database) {
     assert_eq!(retry_after, Duration::from_secs(1));
     world.pass(Duration::from_secs(1));
     assert_eq!(fifty_sends(&world, &credentials).await, 10);
+    let rows = world
+        .node()
+        .store
+        .query("SELECT id FROM otp_challenge", &[]);
+    assert_eq!(rows.await.unwrap().len(), 10, "older codes are forgotten");
 }
 
 async fn changed_rows(database: Database) {

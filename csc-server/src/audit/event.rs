@@ -85,6 +85,9 @@ pub enum Event {
         credential: String,
         factor: String,
         client: String,
+        /// The time step or count of a device: the witness of the counter in its row.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        counter: Option<i64>,
     },
     OtpFail {
         credential: String,

@@ -1,7 +1,7 @@
 //! Credential authorization: what a holder may sign with, and how an approval becomes a permit to sign, once.
 //!
 //! [`Credential::owned_by`] finds it, [`Order`] says what is to be approved, [`Keys::authorise`] takes both factors and
-//! gives a SAD, [`sad::redeem`] counts the SAD down and gives a [`Permit`], and only [`crate::signing::Signer`] takes one.
+//! gives a SAD, [`sad::Sad::redeem`] counts the SAD down and gives a [`Permit`], and only [`crate::signing::Signer`] takes one.
 
 mod authorise;
 pub mod history;

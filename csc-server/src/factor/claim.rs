@@ -92,6 +92,10 @@ impl Claim {
             credential: credential.id.to_string(),
             factor: factor.to_string(),
             client: client.to_string(),
+            counter: match self.proof {
+                Proof::Counter(counter) => Some(counter),
+                Proof::Code { .. } | Proof::Wrong => None,
+            },
         };
         audit::record(tx, now, &credential.pseudonym, &event);
         Ok(Taken::Right)

@@ -52,7 +52,7 @@ impl Kind {
     }
 }
 
-/// A factor as the row says it is; [`Factors::genuine`] says whether that is what the service wrote.
+/// A factor as the row says it is; whether that is what the service wrote is checked when it is used.
 #[derive(Clone, Debug)]
 pub struct Factor {
     /// Identifier; `OTP/ID` of the CSC API.

@@ -24,6 +24,8 @@ use crate::{
 const DIGITS: u32 = 8;
 /// Wrong guesses that kill a code.
 const TRIES: i64 = 5;
+/// What `otp.max_per_hour` counts; longer than a code lives.
+const HOUR: Millis = 3_600_000;
 
 impl Factors {
     /// Makes the mailbox that a holder has now a factor.
@@ -110,6 +112,12 @@ impl Factors {
                 if let Some(refusal) = refusal(tx, &factor, &credential.holder, policy, now).await? {
                     return Ok(Some(refusal));
                 }
+                // Nothing asks for codes older than the hour that is counted.
+                tx.execute(
+                    "DELETE FROM otp_challenge WHERE holder = $1 AND sent <= $2",
+                    params![&credential.holder, now - HOUR],
+                )
+                .await?;
                 // The newest code is the only one that counts.
                 tx.execute(
                     "UPDATE otp_challenge SET expires = $3
@@ -203,7 +211,7 @@ async fn refusal(
     if tx.find(locked, params![factor, now]).await?.is_some() {
         return Ok(Some(Error::Locked));
     }
-    let hour_ago = now - 3_600_000;
+    let hour_ago = now - HOUR;
     let sent =
         "SELECT COUNT(*), MAX(sent), MIN(sent) FROM otp_challenge WHERE holder = $1 AND sent > $2";
     let Some(mut row) = tx.find(sent, params![holder, hour_ago]).await? else {
