@@ -16,6 +16,7 @@ use crate::{
     binary::{self, Run},
     canary,
     config::Settings,
+    mail::MailServer,
     server::Server,
     wait,
     wire::Api,
@@ -34,8 +35,10 @@ pub struct TestBed {
     dir: PathBuf,
     log: PathBuf,
     tls: reqwest::Certificate,
-    server: Mutex<Option<Server>>,
     database: Option<String>,
+    server: Mutex<Option<Server>>,
+    terminal: Mutex<()>,
+    _mail_server: Option<MailServer>,
     _janitor: Child,
 }
 
@@ -44,6 +47,7 @@ pub struct TestBed {
 pub struct Builder {
     settings: Settings,
     postgres: bool,
+    mail_server: bool,
 }
 
 impl Builder {
@@ -59,6 +63,12 @@ impl Builder {
         self
     }
 
+    /// Sends mail through a mail server, by SMTP, not into a folder.
+    pub fn mail_server(mut self) -> Self {
+        self.mail_server = true;
+        self
+    }
+
     /// Makes tokens, keys and configuration, and starts the service.
     pub async fn start(mut self) -> TestBed {
         let dir = scratch();
@@ -69,9 +79,15 @@ impl Builder {
             .into_owned();
         let logs = env::var_os("CSC_TEST_LOGS").map_or_else(|| dir.clone(), PathBuf::from);
         let janitor = janitor(&dir);
-        let database = self.postgres.then(|| database(&name.replace('-', "_")));
+        let database = self.postgres.then(|| database(&name));
         if let Some(url) = &database {
             self.settings.set("store.url", &format!("\"{url}\""));
+        }
+        let mail_server = self.mail_server.then(|| MailServer::start(&dir));
+        if let Some(server) = &mail_server {
+            self.settings.remove("mail.outbox");
+            self.settings
+                .set("mail.smtp", &format!("\"smtp://{}\"", server.address));
         }
         let setup = binary::run(
             Command::new(binary::path("softhsm-setup"))
@@ -98,8 +114,10 @@ impl Builder {
             dir,
             log,
             tls,
-            server: Mutex::default(),
             database,
+            server: Mutex::default(),
+            terminal: Mutex::default(),
+            _mail_server: mail_server,
             _janitor: janitor,
         };
         bed.cli(&["slot", "init"], &[]).expect("slot init");
@@ -116,7 +134,15 @@ impl TestBed {
 
     /// Runs `csc-server` with these arguments, and these lines on standard input, on this bed's configuration.
     pub fn cli(&self, arguments: &[&str], stdin: &[&str]) -> Run {
+        // One after the other: SoftHSM shows a token without its name while another process logs in to it.
+        let _terminal = self.terminal.lock().unwrap_or_else(PoisonError::into_inner);
         binary::run(self.csc_server().args(arguments), stdin)
+    }
+
+    /// Runs a statement on the database behind the service's back; only where that is PostgreSQL.
+    pub fn sql(&self, statement: &str) -> String {
+        let url = self.database.as_deref();
+        sql(url.expect("this test bed is on SQLite"), statement)
     }
 
     /// The API where it listens now.
@@ -138,10 +164,12 @@ impl TestBed {
     }
 
     /// SIGTERM, and waits for the end.
-    pub fn stop(&self) -> ExitStatus {
-        let status = self.take_server().stop();
+    pub async fn stop(&self) -> ExitStatus {
+        let server = self.take_server();
+        // On a thread of its own: connections of this test answer the goodbye meanwhile.
+        let stopped = tokio::task::spawn_blocking(|| server.stop()).await;
         self.forget_pid();
-        status
+        stopped.expect("the service stops")
     }
 
     /// Starts the service again, after [`TestBed::kill`] or [`TestBed::stop`]; it listens on other ports then.
@@ -175,13 +203,6 @@ impl TestBed {
         }
     }
 
-    /// Runs SQL in the service's database, as somebody who got into it does; gives the values it prints. PostgreSQL only.
-    pub fn sql(&self, sql: &str) -> String {
-        let url = self.database.as_deref();
-        let url = url.expect("this bed's state is in PostgreSQL");
-        psql(url, sql)
-    }
-
     /// The directory with the configuration, `csc.sqlite`, `outbox` and `tls/server.pem`.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -193,6 +214,8 @@ impl TestBed {
             .arg("--config")
             .arg(self.dir.join("csc-server.toml"));
         command.env("SOFTHSM2_CONF", self.dir.join("softhsm/softhsm2.conf"));
+        // No secret at any level.
+        command.env("RUST_LOG", "debug,csc_server=trace,hsm_adapter=trace");
         command
     }
 
@@ -234,6 +257,13 @@ impl Drop for Node {
 pub async fn shared() -> &'static TestBed {
     static SHARED: OnceCell<TestBed> = OnceCell::const_new();
     SHARED.get_or_init(|| TestBed::builder().start()).await
+}
+
+/// The same on PostgreSQL.
+pub async fn shared_on_postgres() -> &'static TestBed {
+    static SHARED: OnceCell<TestBed> = OnceCell::const_new();
+    let start = || TestBed::builder().postgres().start();
+    SHARED.get_or_init(start).await
 }
 
 const PID: &str = "server.pid";
@@ -283,16 +313,17 @@ fn certificate(dir: &Path) -> reqwest::Certificate {
 fn database(name: &str) -> String {
     let server = env::var("CSC_TEST_POSTGRES")
         .expect("CSC_TEST_POSTGRES names no PostgreSQL: use conformance-tests/run");
-    psql(&server, &format!("create database \"{name}\""));
+    let name = name.replace('-', "_").to_lowercase();
+    sql(&server, &format!("create database {name}"));
     let mut url = reqwest::Url::parse(&server).expect("CSC_TEST_POSTGRES is a URL");
-    url.set_path(name);
+    url.set_path(&name);
     url.into()
 }
 
-fn psql(url: &str, sql: &str) -> String {
+fn sql(url: &str, statement: &str) -> String {
     let mut psql = Command::new("psql");
-    psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]);
-    psql.args(["--dbname", url, "--command", sql]);
+    psql.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only"]);
+    psql.args(["--dbname", url, "--command", statement]);
     binary::run(&mut psql, &[]).expect("psql").trim().to_owned()
 }
 

@@ -195,7 +195,11 @@ impl Sad {
             "active" | "spent" => {}
             _ => return Err(Error::InvalidSad),
         }
-        let content = serde_json::from_slice(&octets).map_err(|_| Error::Damaged)?;
+        let content: Content = serde_json::from_slice(&octets).map_err(|_| Error::Damaged)?;
+        // The column finds the row; what was approved, and for whom, is what the key was wrapped for.
+        if content.client != client.as_str() {
+            return Err(Error::InvalidSad);
+        }
         Ok(Stored {
             content,
             octets,

@@ -105,7 +105,7 @@ impl Enrolment {
                 now,
             )
             .await?;
-        let (not_before, not_after) = ca::validity_of(&certificate)?;
+        let validity = ca::validity_of(&certificate)?;
         let record = credential::record(
             &id,
             &holder.id,
@@ -113,6 +113,7 @@ impl Enrolment {
             Status::Active,
             &key,
             &certificate,
+            validity,
         );
         key.record_mac = self.vault.mac(MacKey::Record, &[&record]).await?.to_vec();
 
@@ -144,8 +145,8 @@ impl Enrolment {
                         cost.as_str(),
                         key.masters,
                         certificate.clone(),
-                        not_before,
-                        not_after,
+                        validity.0,
+                        validity.1,
                         key.record_mac.clone(),
                         now
                     ],

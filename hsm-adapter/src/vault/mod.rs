@@ -279,3 +279,36 @@ impl OwnedPlace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_is_eight_ascii_digits() {
+        assert!(Pin::parse("00000000").is_some());
+        for text in [
+            "",
+            "1234567",
+            "123456789",
+            "1234567x",
+            " 2345678",
+            "12345678\n",
+            "١٢٣٤",
+        ] {
+            assert!(Pin::parse(text).is_none(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_print_nothing() {
+        let activation = Activation {
+            content: Vec::new(),
+            wrapped: Vec::new(),
+            secret: Secret::parse(&"A".repeat(43)).unwrap(),
+        };
+
+        assert_eq!(format!("{:?}", Pin::parse("12345678")), "Some(Pin(…))");
+        assert!(format!("{activation:?}").contains("secret: Secret(…)"));
+    }
+}
