@@ -23,6 +23,13 @@ use crate::{
     wire::Api,
 };
 
+/// A further process of a service, on the same database and tokens. Killed when it is dropped.
+pub struct Node {
+    server: Option<Server>,
+    tls: reqwest::Certificate,
+    pid: PathBuf,
+}
+
 /// A running service with its tokens, database, outbox and log. Everything goes when it is dropped, or with the test
 /// process, however that ends; only the log stays when `CSC_TEST_LOGS` says where.
 pub struct TestBed {
@@ -186,6 +193,22 @@ impl TestBed {
         self.database.run(statement)
     }
 
+    /// Starts a second process on the same database and tokens: on PostgreSQL only, as operators do.
+    pub fn another_node(&self) -> Node {
+        assert!(
+            matches!(self.database, Database::Postgres(_)),
+            "SQLite serves one node"
+        );
+        let server = Server::start(self.csc_server().arg("serve"), &self.log);
+        let pid = self.dir.join(format!("server-{}.pid", server.pid()));
+        write(&pid, &server.pid().to_string());
+        Node {
+            server: Some(server),
+            tls: self.tls.clone(),
+            pid,
+        }
+    }
+
     /// The directory with the configuration, `csc.sqlite`, `outbox` and `tls/server.pem`.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -216,6 +239,23 @@ impl TestBed {
 
     fn forget_pid(&self) {
         fs::remove_file(self.dir.join(PID)).expect("the number of the process was kept");
+    }
+}
+
+impl Node {
+    /// The API where this process listens.
+    pub fn api(&self) -> Api {
+        let server = self.server.as_ref().expect("it runs until it is dropped");
+        Api::new(format!("https://{}", server.api), &self.tls)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.kill();
+        }
+        let _ = fs::remove_file(&self.pid);
     }
 }
 
@@ -252,7 +292,7 @@ fn scratch() -> PathBuf {
 /// A process that outlives this one by a moment: when its standard input ends, however this process ends, it kills the
 /// service and removes the directory. Shared beds live in statics, which are never dropped.
 fn janitor(dir: &Path) -> Child {
-    let script = r#"cat; kill -9 "$(cat "$0/server.pid")"; rm -rf "$0""#;
+    let script = r#"cat; cat "$0"/server*.pid | xargs kill -9; rm -rf "$0""#;
     let mut shell = Command::new("sh");
     shell.args(["-c", script]).arg(dir);
     shell
@@ -275,7 +315,8 @@ fn certificate(dir: &Path) -> reqwest::Certificate {
     reqwest::Certificate::from_der(certified.cert.der()).expect("a certificate just made")
 }
 
-fn write(path: &Path, text: &str) {
+/// A file that nobody else may read.
+pub(crate) fn write(path: &Path, text: &str) {
     let file = OpenOptions::new()
         .write(true)
         .create(true)

@@ -20,7 +20,7 @@ async fn bed() -> TestBed {
 fn events(export: &str) -> Vec<Value> {
     let rows = export.lines().filter_map(|line| {
         let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
-        Some(line["row"]["event"].as_str()?.to_owned())
+        Some(line.pointer("/row/event")?.as_str()?.to_owned())
     });
     rows.map(|event| serde_json::from_str(&event).expect("an event is JSON"))
         .collect()

@@ -23,7 +23,7 @@ async fn survives(bed: &TestBed) {
     signer.sign(V1, &spent, &hashes[..1]).await.ok();
     let unused = signer.sad(V2, &hashes[1..]).await;
     let locked = bed.signer().await;
-    for _ in 0..5 {
+    for _ in 0..10 {
         let body = locked.authorization(V1, &hashes[..1], 1, "00000000");
         locked
             .call(V1, "credentials/authorize", body)

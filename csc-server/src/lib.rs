@@ -3,7 +3,7 @@
 //! One request reads straight down, each folder using only folders below it:
 //!
 //! ```text
-//! api → app → signing → credential → oauth → factor → holder → jobs → notify → audit → store → config, clock, ids
+//! api → app → worker → signing → credential → oauth → factor → holder → jobs → notify → audit → store → config, clock, ids
 //!             enrolment → ca
 //! ```
 //!
@@ -30,3 +30,4 @@ pub mod notify;
 pub mod oauth;
 pub mod signing;
 pub mod store;
+pub mod worker;

@@ -70,6 +70,21 @@ pub enum Event {
         factor: String,
         kind: &'static str,
     },
+    /// Of a file of the maker; nobody's yet.
+    TokenImported {
+        factor: String,
+        serial: String,
+    },
+    FactorResynced {
+        factor: String,
+        counter: i64,
+    },
+    FactorUnlocked {
+        factor: String,
+    },
+    FactorIntegrityFail {
+        factor: String,
+    },
     KeyGenerated {
         credential: String,
         algorithm: &'static str,
@@ -112,6 +127,9 @@ pub enum Event {
         credential: String,
         factor: String,
         client: String,
+        /// The time step or count of a device: the witness of the counter in its row.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        counter: Option<i64>,
     },
     OtpFail {
         credential: String,
@@ -122,6 +140,7 @@ pub enum Event {
     OtpLocked {
         credential: String,
         factor: String,
+        until: i64,
     },
     PinOk {
         credential: String,

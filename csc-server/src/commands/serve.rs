@@ -14,9 +14,9 @@ use crate::{
     admin, api,
     app::{App, Dependencies},
     audit::{self, Event, Keeper},
-    jobs,
     listener::{Limits, Listener, TlsFiles},
-    notify::Mailer,
+    notify::Sender,
+    worker::Worker,
 };
 
 /// Runs the service until SIGTERM or SIGINT, then lets requests in flight finish.
@@ -48,7 +48,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
     };
     let public = Listener::bind(config.server.listen, Some(tls)).await?;
     let private = Listener::bind(config.admin.listen, None).await?;
-    let mailer = Mailer::from_config(&config.mail, clock.clone())?;
+    let sender = Sender::from_config(&config.mail, config.sms.as_ref(), clock.clone())?;
     let app = App::new(
         &config,
         clock.clone(),
@@ -67,17 +67,18 @@ pub(super) async fn run(path: &Path) -> Result<()> {
     .context("the key that signs the audit log; run `csc-server slot init`")?;
 
     let (stop, stopped) = watch::channel(false);
-    let runner = jobs::Runner {
+    let worker = Worker {
         store: store.clone(),
         clock,
         vault: vault.clone(),
-        mailer,
+        accounts: app.accounts.clone(),
+        sender,
     };
-    let runner = tokio::spawn(runner.run(stopped.clone()));
     let kept = tokio::spawn({
         let (keeper, stopped) = (keeper.clone(), stopped.clone());
         async move { keeper.run(stopped).await }
     });
+    let worker = tokio::spawn(worker.run(stopped.clone()));
     for (name, listener) in [("api", &public), ("admin", &private)] {
         tracing::info!(listener = name, address = %listener.local_addr(), "listening");
     }
@@ -99,7 +100,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         let _ = stop.send(true);
     });
     tokio::join!(api, admin);
-    runner.await.context("the runner of jobs failed")?;
+    worker.await?.context("the work of the background failed")?;
     kept.await.context("the keeper of the audit log failed")?;
     audit::note(&app.store, app.clock.now(), "", Event::Stop).await?;
     if let Err(error) = keeper.seal().await {

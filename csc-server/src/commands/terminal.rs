@@ -21,6 +21,11 @@ pub(super) fn complain(error: &anyhow::Error) {
     eprintln!("csc-server: {error:#}");
 }
 
+/// Prints one of several things that are wrong.
+pub(super) fn complain_of(problem: &str) {
+    eprintln!("csc-server: {problem}");
+}
+
 /// A progress bar over so many rows, on standard error; none where that is not a terminal.
 pub(super) fn progress(rows: u64, what: &'static str) -> ProgressBar {
     bar(
@@ -42,17 +47,32 @@ fn bar(length: u64, what: &'static str, template: &str) -> ProgressBar {
         .with_message(what)
 }
 
-/// A secret: asked without echo, or one line of standard input when that is no terminal. Never an argument, which everybody on the machine
-/// could read.
+/// A secret: asked without echo, or one line of standard input when that is no terminal. Never an argument, which everybody
+/// on the machine could read.
 ///
 /// # Errors
 /// When there is nothing to read.
-pub(crate) fn secret(what: &str) -> Result<Zeroizing<String>> {
+pub(super) fn secret(what: &str) -> Result<Zeroizing<String>> {
     if std::io::stdin().is_terminal() {
-        return Ok(Zeroizing::new(rpassword::prompt_password(format!(
-            "{what}: "
-        ))?));
+        let typed = rpassword::prompt_password(format!("{what}: "))?;
+        return Ok(Zeroizing::new(typed));
     }
+    line(what)
+}
+
+/// A new secret: on a terminal it is asked twice.
+///
+/// # Errors
+/// When the two differ, or there is nothing to read.
+pub(super) fn new_secret(what: &str) -> Result<Zeroizing<String>> {
+    let first = secret(what)?;
+    if std::io::stdin().is_terminal() && secret(&format!("{what}, again"))? != first {
+        bail!("the two are not the same; nothing was changed");
+    }
+    Ok(first)
+}
+
+fn line(what: &str) -> Result<Zeroizing<String>> {
     let mut line = Zeroizing::new(String::with_capacity(256));
     let read = std::io::stdin()
         .lock()
@@ -64,16 +84,4 @@ pub(crate) fn secret(what: &str) -> Result<Zeroizing<String>> {
     Ok(Zeroizing::new(
         line.trim_end_matches(['\r', '\n']).to_owned(),
     ))
-}
-
-/// A new secret: on a terminal it is asked twice.
-///
-/// # Errors
-/// When the two differ, or there is nothing to read.
-pub(crate) fn new_secret(what: &str) -> Result<Zeroizing<String>> {
-    let first = secret(what)?;
-    if std::io::stdin().is_terminal() && secret(&format!("{what}, again"))? != first {
-        bail!("the two are not the same; nothing was changed");
-    }
-    Ok(first)
 }

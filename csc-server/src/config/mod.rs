@@ -16,6 +16,7 @@ mod pin;
 pub mod secret;
 mod server;
 mod slot;
+mod sms;
 mod store;
 mod value;
 
@@ -36,6 +37,7 @@ pub use otp::Otp;
 pub use pin::{Argon2, Pin};
 pub use server::{Admin, Server};
 pub use slot::{Role, Slot};
+pub use sms::{Body, Gateway, Sms, SmsLogin};
 pub use store::{Store, StoreUrl};
 
 /// Everything an operator decides.
@@ -56,6 +58,9 @@ pub struct Config {
     pub slots: Vec<Slot>,
     /// How mail leaves.
     pub mail: Mail,
+    /// How text messages leave; without it nobody gets codes by SMS.
+    #[serde(default)]
+    pub sms: Option<Sms>,
     /// How long things live.
     #[serde(default)]
     pub lifetime: Lifetime,
@@ -108,6 +113,9 @@ impl Config {
         }
         if let Some(path) = self.mail.password_file() {
             secret::check("mail.password_file", path)?;
+        }
+        if let Some((key, path)) = self.sms.as_ref().and_then(Sms::secret_file) {
+            secret::check(key, path)?;
         }
         Ok(())
     }
@@ -184,11 +192,13 @@ impl Config {
             store,
             slots,
             mail,
+            sms,
             ..
         } = self;
         let mut paths: Vec<&mut PathBuf> = vec![&mut server.certificate, &mut server.private_key];
         paths.extend(store.paths());
         paths.extend(mail.paths());
+        paths.extend(sms.iter_mut().flat_map(Sms::paths));
         paths.extend(
             slots
                 .iter_mut()

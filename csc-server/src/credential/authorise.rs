@@ -12,6 +12,7 @@ use crate::{
     clock::Millis,
     factor::{Claim, Factor, Otp, Purpose, Taken},
     ids::{ActivationId, ClientId},
+    jobs::{Job, Notice},
     oauth::ServiceAccess,
     params,
     store::StoreError,
@@ -298,6 +299,7 @@ impl Keys {
                     audit::record(tx, now, &credential.pseudonym, &fail);
                     if failures >= limit {
                         audit::record(tx, now, &credential.pseudonym, &Event::PinLocked { credential: id });
+                        Job::notice(&Notice::pin_locked(&credential.id), now).enqueue(tx, now).await?;
                     }
                     return Ok(());
                 }

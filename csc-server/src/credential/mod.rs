@@ -93,6 +93,7 @@ impl From<crate::factor::Error> for Error {
             crate::factor::Error::Store(error) => Self::Store(error),
             crate::factor::Error::Hsm(error) => Self::Hsm(error),
             crate::factor::Error::Locked => Self::OtpLocked,
+            crate::factor::Error::Damaged => Self::Damaged,
             crate::factor::Error::TooSoon { .. } | crate::factor::Error::Offline => Self::WrongOtp,
         }
     }

@@ -1,7 +1,11 @@
 //! Enrolment from the terminal: a key in the HSM, a certificate from the embedded CA, a credential that signs.
 
-use hsm_adapter::{HsmError, KeyAlgorithm, Pin, Puk, Vault, VaultError};
+mod pin;
+
+use hsm_adapter::{HsmError, KeyAlgorithm, Puk, Vault, VaultError};
 use sha2::{Digest, Sha256};
+
+pub use pin::{NewPin, PinError};
 
 use crate::{
     audit::{self, Event},
@@ -75,7 +79,7 @@ impl Enrolment {
     pub async fn credential(
         &self,
         holder: &Holder,
-        pin: &Pin,
+        pin: &NewPin,
         request: Request,
     ) -> Result<(CredentialId, Option<Puk>), Error> {
         if request.algorithm == KeyAlgorithm::Rsa2048 {
@@ -84,13 +88,13 @@ impl Enrolment {
         let id = CredentialId::random();
         let mut key = self
             .vault
-            .generate(id.as_str(), 1, request.algorithm, pin)
+            .generate(id.as_str(), 1, request.algorithm, pin.pin())
             .await?;
         let (puk, sealed_puk) = match request.puk {
             PukPolicy::Strict => (None, None),
             policy => {
                 let resets = policy == PukPolicy::Reset;
-                let (puk, sealed) = self.vault.make_puk(&key, pin, resets).await?;
+                let (puk, sealed) = self.vault.make_puk(&key, pin.pin(), resets).await?;
                 (Some(puk), Some(sealed))
             }
         };

@@ -1,4 +1,4 @@
-//! Databases of their own for tests: SQLite, and the PostgreSQL that `conformance-tests/run` starts.
+//! What tests over a database share. PostgreSQL is the one that `conformance-tests/run` starts.
 
 use csc_server::{
     audit::Chain,
