@@ -240,7 +240,11 @@ fn the_signature_dictionary_is_that_of_the_baseline_profile() {
 fn a_text_that_looks_like_a_signature_dictionary_is_only_a_text() {
     let signer = Signer::new(P256, "Alice Muster");
     let zeros = "0".repeat(32_768);
-    let trap = format!("/ByteRange[0 1111111111 1111111111 1111111111]/Contents<{zeros}>");
+    let dictionary =
+        format!("<</ByteRange[0 1111111111 1111111111 1111111111]/Contents<{zeros}>>>");
+    let trap: String = (1..20)
+        .map(|number| format!("\n{number} 0 obj{dictionary}"))
+        .collect();
     let mut pdf = document();
     page(&mut pdf).set("Trap", Object::string_literal(trap.clone()));
     pdf.trailer.set(
@@ -363,6 +367,11 @@ fn the_first_empty_field_is_used_and_drawn() {
             .unwrap();
         let fields = form.get(b"Fields").unwrap().as_array().unwrap();
         assert_eq!(fields.len(), 2, "no field is added");
+        let report = pdfsig(&sign(&signer, &signed, &invisible(&signer)));
+        assert!(
+            report.contains("Signature1"),
+            "the field with a lock is left alone: {report}"
+        );
         assert!(
             reread
                 .get_dictionary(fields[0].as_reference().unwrap())

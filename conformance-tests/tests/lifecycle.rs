@@ -260,3 +260,19 @@ fn state(info: &Value) -> [&str; 2] {
             .unwrap_or_default()
     })
 }
+
+#[tokio::test]
+async fn who_logs_out_leaves_nothing_behind_that_signs() {
+    let bed = shared().await;
+    let signer = bed.signer().await;
+    let hash = [digest("contract")];
+    let sad = signer.sad(V1, &hash).await;
+    let other = bed.log_in(&signer.holder).await;
+    let token = json!({"token": signer.token});
+    signer.call(V1, "auth/revoke", token).await.done();
+    let order = signer.order(V1, &sad, &hash);
+    bed.api()
+        .call(V1, "signatures/signHash", &other, order)
+        .await
+        .refused("Invalid parameter SAD");
+}

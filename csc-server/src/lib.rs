@@ -3,8 +3,8 @@
 //! One request reads straight down, each folder using only folders below it:
 //!
 //! ```text
-//! api → app → signing → credential → oauth → factor → holder → operator → password → jobs → notify → audit → store
-//!             enrolment → ca                                          everything → config, clock, ids, actor
+//! api → app → worker → signing → credential → oauth → factor → holder → operator → password → jobs → notify → audit → store
+//!             enrolment → ca                                                   everything → config, clock, ids, actor
 //! ```
 //!
 //! A signature: `api/routes.rs` → `api/signatures/sign_hash.rs` → `credential/sad.rs` (the SAD is redeemed for a
@@ -26,9 +26,11 @@ pub mod holder;
 pub mod ids;
 pub mod jobs;
 pub mod listener;
+pub mod memory;
 pub mod notify;
 pub mod oauth;
 pub mod operator;
 pub mod password;
 pub mod signing;
 pub mod store;
+pub mod worker;

@@ -7,7 +7,6 @@
     reason = "a test fails by panicking"
 )]
 
-#[macro_use]
 mod support;
 
 use std::{
@@ -29,7 +28,7 @@ use csc_server::{
 };
 use hsm_adapter::{Cost, Pool, PoolLimits, Stretcher, Vault, memory::MemoryToken};
 
-use self::support::Database;
+use support::{Database, on_both};
 
 on_both! {
     the_first_two_are_security_officers_and_the_third_takes_both => super::founders;

@@ -7,7 +7,6 @@
     reason = "a test fails by panicking"
 )]
 
-#[macro_use]
 mod support;
 
 use csc_server::{
@@ -15,8 +14,7 @@ use csc_server::{
     params,
     store::{Store, StoreError, Tx},
 };
-
-use self::support::Database;
+use support::{Database, on_both};
 
 on_both! {
     what_a_unit_wrote_is_there_for_every_node => super::written_is_there;

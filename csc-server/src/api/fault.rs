@@ -261,6 +261,15 @@ fn credential_said(error: &credential::Error, method: Method, version: Version) 
         Error::TooMany => request("Numbers of signatures is too high"),
         Error::CountMismatch => request("Invalid value for parameter numSignatures"),
         Error::InvalidSad => request("Invalid parameter SAD"),
+        // An edited approval reads as a SAD that never was; the alarm says which.
+        Error::Damaged
+            if matches!(
+                method,
+                Method::SignaturesSignHash | Method::CredentialsExtendTransaction
+            ) =>
+        {
+            request("Invalid parameter SAD")
+        }
         Error::SadExpired => request("SAD expired"),
         Error::NotAuthorised if v1 => request("Hash is not authorized by the SAD."),
         Error::NotAuthorised => request("Hash is not authorized by the SAD"),
@@ -316,6 +325,7 @@ impl From<factor::Error> for Fault {
             factor::Error::TooSoon { retry_after } => Self::TooManyRequests(retry_after),
             factor::Error::Locked => Self::Credential(credential::Error::OtpLocked),
             factor::Error::Offline => Self::Invalid("credentialID"),
+            factor::Error::Damaged => Self::Credential(credential::Error::Damaged),
             factor::Error::Store(error) => error.into(),
             factor::Error::Hsm(error) => error.into(),
         }

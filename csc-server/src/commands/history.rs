@@ -5,8 +5,9 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::Args;
 use serde_json::json;
 
-use super::{caller::Caller, terminal::say};
+use super::{caller::Caller, context::Context, terminal::say};
 use crate::{
+    audit::{self, Event},
     credential::{Credential, history},
     ids::CredentialId,
     operator::Capability,
@@ -21,11 +22,15 @@ pub(super) struct History {
 
 impl History {
     pub(super) async fn run(self, caller: &Caller) -> Result<()> {
-        let store = caller.act(Capability::ReadHistory).await?.store;
+        let Context { store, clock, .. } = caller.act(Capability::ReadHistory).await?;
         let id = CredentialId::new(self.credential);
-        Credential::by_id(&store, &id)
+        let credential = Credential::by_id(&store, &id)
             .await?
             .with_context(|| format!("there is no credential '{id}'"))?;
+        let read = Event::LogRead {
+            credential: id.to_string(),
+        };
+        audit::note(&store, clock.now(), &credential.pseudonym, read).await?;
         for entry in history::of(&store, &id).await? {
             let line = json!({
                 "activation": entry.activation,

@@ -1,6 +1,7 @@
 //! What an operator types.
 
 mod approval;
+mod audit;
 mod ca;
 mod caller;
 mod client;
@@ -56,6 +57,9 @@ enum Command {
     /// Signing applications.
     #[command(subcommand)]
     Client(client::Command),
+    /// The audit log: export, verify, prove.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// What was signed with a credential, one JSON object a line.
     History(history::History),
     /// Who runs the service.
@@ -83,6 +87,7 @@ pub async fn run() -> ExitCode {
         Command::Otp(command) => command.run(caller).await,
         Command::Credential(command) => command.run(caller).await,
         Command::Client(command) => command.run(caller).await,
+        Command::Audit(command) => command.run(caller).await,
         Command::History(history) => history.run(caller).await,
         Command::Operator(command) => command.run(caller).await,
         Command::Approval(command) => command.run(caller).await,

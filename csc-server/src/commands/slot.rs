@@ -5,11 +5,7 @@ use clap::Subcommand;
 use hsm_adapter::{Issuer, KeyAlgorithm};
 use sha2::{Digest, Sha256};
 
-use super::{
-    caller::Caller,
-    context::{AUDIT_LABEL, Context},
-    terminal::say,
-};
+use super::{caller::Caller, context::Context, terminal::say};
 use crate::{
     audit::{self, Event},
     ca,
@@ -38,7 +34,7 @@ impl Command {
                 audit::note(&context.store, now, "", event).await?;
             }
         }
-        vault.check().await?;
+        context.selftest(&vault).await?;
         context
             .clients()
             .ensure_direct(&context.config.info.name)
@@ -47,10 +43,15 @@ impl Command {
         let issuer = context.issuer()?;
         for (label, algorithm) in [
             (ca::LABEL, context.config.certificate.ca_key),
-            (AUDIT_LABEL, KeyAlgorithm::P256),
+            (audit::LABEL, KeyAlgorithm::P256),
         ] {
             let (_, created) = issuer.ensure(label, algorithm).await?;
             report("issuer", label, created);
+            if created {
+                let label = label.to_owned();
+                let event = Event::MasterCreated { label };
+                audit::note(&context.store, now, "", event).await?;
+            }
         }
         if context.ca_certificate().await.is_err() {
             create_ca(&context, issuer).await?;

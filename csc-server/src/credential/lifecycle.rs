@@ -46,6 +46,20 @@ impl Keys {
         .await
     }
 
+    /// Ends every SAD that was authorised under a grant: who logs out leaves nothing behind that signs.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn end_grant(&self, grant: &str) -> Result<(), StoreError> {
+        let grant = grant.to_owned();
+        self.store
+            .write(async move |tx| {
+                let sql = "UPDATE activation SET state = 'revoked' WHERE grant_id = $1 AND state IN ('active', 'spent')";
+                tx.execute(sql, params![grant.as_str()]).await.map(drop)
+            })
+            .await
+    }
+
     async fn change_status(
         &self,
         credential: &Credential,
@@ -56,6 +70,7 @@ impl Keys {
             return Err(Error::WrongState(credential.status.name()));
         }
         let now = self.clock.now();
+        let validity = (credential.not_before, credential.not_after);
         let Credential {
             id,
             holder,
@@ -64,7 +79,7 @@ impl Keys {
             certificate,
             ..
         } = credential;
-        let record = record(id, holder, factor, to, key, certificate);
+        let record = record(id, holder, factor, to, key, certificate, validity);
         let mac = self.vault.record_mac(key.masters, &record).await?.to_vec();
         let name = credential.description.clone();
         let message = match to {

@@ -3,7 +3,7 @@
 pub mod client;
 pub mod token;
 
-use crate::ids::{ClientId, HolderId};
+use crate::ids::{ClientId, HolderId, random_id};
 
 /// A checked service token: who may call, and for whom.
 #[derive(Clone, Debug)]
@@ -12,4 +12,17 @@ pub struct ServiceAccess {
     pub client: ClientId,
     /// The holder who logged in; `None` for a client that acts by itself ("not user-specific", CSC v1 8.2).
     pub holder: Option<HolderId>,
+    /// The grant the token came from: a log-in, or a client's own. What was authorised under it ends with it.
+    pub grant: String,
+}
+
+impl ServiceAccess {
+    /// A new grant.
+    pub fn new(client: ClientId, holder: Option<HolderId>) -> Self {
+        Self {
+            client,
+            holder,
+            grant: random_id(),
+        }
+    }
 }

@@ -10,7 +10,7 @@ use super::ServiceAccess;
 use crate::{
     audit::{self, Event},
     clock::{Clock, Millis},
-    ids::{ClientId, HolderId, random_id},
+    ids::{ClientId, HolderId},
     params,
     store::{Store, StoreError, Tx},
 };
@@ -90,15 +90,7 @@ impl Tokens {
     /// # Errors
     /// When the database fails.
     pub async fn issue(&self, access: &ServiceAccess, remember: bool) -> Result<Issued, Error> {
-        self.issue_in(access.clone(), random_id(), remember).await
-    }
-
-    async fn issue_in(
-        &self,
-        access: ServiceAccess,
-        grant: String,
-        remember: bool,
-    ) -> Result<Issued, Error> {
+        let access = access.clone();
         let access_token = format!("at.{}", Secret::random()?.expose());
         let refresh_token = if remember {
             Some(format!("rt.{}", Secret::random()?.expose()))
@@ -110,16 +102,14 @@ impl Tokens {
         self.store
             .write(async move |tx| {
                 tokens
-                    .insert(tx, access_hash, Kind::Access, &grant, &access, now)
+                    .insert(tx, access_hash, Kind::Access, &access, now)
                     .await?;
                 if let Some(hash) = refresh_hash {
-                    tokens
-                        .insert(tx, hash, Kind::Refresh, &grant, &access, now)
-                        .await?;
+                    tokens.insert(tx, hash, Kind::Refresh, &access, now).await?;
                 }
                 let issued = Event::TokenIssued {
                     client: access.client.to_string(),
-                    grant: grant.clone(),
+                    grant: access.grant.clone(),
                 };
                 audit::record(tx, now, "", &issued);
                 Ok(())
@@ -137,7 +127,6 @@ impl Tokens {
         tx: &mut Tx,
         hash: [u8; 32],
         kind: Kind,
-        grant: &str,
         access: &ServiceAccess,
         now: Millis,
     ) -> Result<(), StoreError> {
@@ -152,7 +141,7 @@ impl Tokens {
         let expires = now + i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX / 2);
         tx.execute(
             "INSERT INTO token (hash, kind, grant_id, client, holder, issued, expires) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            params![hash, kind.name(), grant, &access.client, holder, now, expires],
+            params![hash, kind.name(), access.grant.as_str(), &access.client, holder, now, expires],
         )
         .await
         .map(drop)
@@ -163,7 +152,7 @@ impl Tokens {
     /// # Errors
     /// [`Error::Unknown`], [`Error::Expired`], or a failure of the database.
     pub async fn access(&self, token: &str) -> Result<ServiceAccess, Error> {
-        const SQL: &str = "SELECT t.client, t.holder, t.expires, t.revoked, h.status
+        const SQL: &str = "SELECT t.client, t.holder, t.expires, t.revoked, h.status, t.grant_id
                            FROM token t LEFT JOIN holder h ON h.id = t.holder
                            WHERE t.hash = $1 AND t.kind = 'access'";
         let mut row = self
@@ -182,6 +171,7 @@ impl Tokens {
         Ok(ServiceAccess {
             client: ClientId::new(row.get::<String>(0)?),
             holder,
+            grant: row.get(5)?,
         })
     }
 
@@ -204,8 +194,8 @@ impl Tokens {
                     .await?;
                 if let Some(mut row) = used {
                     let holder = row.optional::<String>(1)?.map(HolderId::new);
-                    let access = ServiceAccess { client: ClientId::new(row.get::<String>(0)?), holder };
-                    return Ok(Ok((access, row.get::<String>(2)?)));
+                    let client = ClientId::new(row.get::<String>(0)?);
+                    return Ok(Ok(ServiceAccess { client, holder, grant: row.get(2)? }));
                 }
                 let known = "SELECT kind FROM token WHERE hash = $1 AND kind = 'refresh' AND client = $2";
                 let known = tx.find(known, params![hash, &client]).await?.is_some();
@@ -213,28 +203,34 @@ impl Tokens {
             })
             .await?;
         match used {
-            Ok((access, grant)) => self.issue_in(access, grant, true).await,
+            Ok(access) => self.issue(&access, true).await,
             Err(true) => Err(Error::Expired),
             Err(false) => Err(Error::Unknown),
         }
     }
 
     /// Revokes a token of this client (and, for a log-in, of this holder). With a refresh token die the access tokens of its grant; an
-    /// access token dies alone (CSC v1 11.3).
+    /// access token dies alone (CSC v1 11.3). The grant it belonged to, so that what was authorised under it can end too.
     ///
     /// # Errors
     /// [`Error::Unknown`] when this caller has no such token.
-    pub async fn revoke(&self, token: &str, caller: &ServiceAccess) -> Result<(), Error> {
-        let (hash, caller, now) = (hash(token), caller.clone(), self.clock.now());
+    pub async fn revoke(
+        &self,
+        token: &str,
+        client: &ClientId,
+        holder: Option<&HolderId>,
+    ) -> Result<String, Error> {
+        let (hash, now) = (hash(token), self.clock.now());
+        let (client, caller) = (client.clone(), holder.cloned());
         let known = self
             .store
             .write(async move |tx| {
                 const SQL: &str = "SELECT kind, grant_id, holder FROM token WHERE hash = $1 AND client = $2";
-                let Some(mut row) = tx.find(SQL, params![hash, &caller.client]).await? else { return Ok(false) };
+                let Some(mut row) = tx.find(SQL, params![hash, &client]).await? else { return Ok(None) };
                 let (kind, grant): (String, String) = (row.get(0)?, row.get(1)?);
                 let holder = row.optional::<String>(2)?.map(HolderId::new);
-                if caller.holder.is_some() && caller.holder != holder {
-                    return Ok(false);
+                if caller.is_some() && caller != holder {
+                    return Ok(None);
                 }
                 let sql = if kind == Kind::Refresh.name() {
                     "UPDATE token SET revoked = $3 WHERE (hash = $1 OR grant_id = $2) AND revoked IS NULL"
@@ -242,12 +238,12 @@ impl Tokens {
                     "UPDATE token SET revoked = $3 WHERE hash = $1 AND grant_id = $2 AND revoked IS NULL"
                 };
                 tx.execute(sql, params![hash, grant.as_str(), now]).await?;
-                let revoked = Event::TokenRevoked { client: caller.client.to_string(), grant };
+                let revoked = Event::TokenRevoked { client: client.to_string(), grant: grant.clone() };
                 audit::record(tx, now, "", &revoked);
-                Ok(true)
+                Ok(Some(grant))
             })
             .await?;
-        if known { Ok(()) } else { Err(Error::Unknown) }
+        known.ok_or(Error::Unknown)
     }
 }
 

@@ -53,9 +53,6 @@ impl Signer {
             }
             Err(error) => {
                 self.record_failed(&permit, &error).await?;
-                if matches!(error, VaultError::Damaged) {
-                    tracing::error!(credential = %permit.credential, "a sealed key fails its integrity check");
-                }
                 Err(error.into())
             }
         }
@@ -72,11 +69,11 @@ impl Signer {
             permit.pseudonym.clone(),
             permit.positions.clone(),
         );
-        let outcomes = permit
-            .digests
-            .iter()
+        let signed = permit.digests.iter().zip(&permit.positions);
+        let outcomes = signed
             .zip(signatures)
-            .map(|(digest, signature)| HashOutcome {
+            .map(|((digest, position), signature)| HashOutcome {
+                position: *position,
                 hash: hex::encode(digest.octets()),
                 signature_hash: hex::encode(Sha256::digest(signature)),
             });
@@ -108,6 +105,12 @@ impl Signer {
             permit.pseudonym.clone(),
             permit.positions.clone(),
         );
+        let alarm = matches!(error, VaultError::Damaged).then(|| {
+            tracing::error!(credential = %permit.credential, "a sealed key or its activation fails the integrity check");
+            Event::KeyIntegrityFail {
+                credential: permit.credential.to_string(),
+            }
+        });
         let given_back = !matches!(error, VaultError::Hsm(HsmError::OutcomeUnknown(_)));
         let event = Event::SignFailed {
             activation: id.to_string(),
@@ -135,6 +138,9 @@ impl Signer {
                     .await?;
                 }
                 audit::record(tx, now, &person, &event);
+                if let Some(alarm) = &alarm {
+                    audit::record(tx, now, &person, alarm);
+                }
                 Ok(())
             })
             .await

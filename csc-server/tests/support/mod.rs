@@ -1,4 +1,4 @@
-//! Databases for tests: SQLite, and the PostgreSQL that `conformance-tests/run` starts.
+//! What tests over a database share. PostgreSQL is the one that `conformance-tests/run` starts.
 
 use csc_server::{
     audit::Chain,
@@ -48,10 +48,12 @@ impl Database {
 macro_rules! on_both {
     ($($(#[$doc:meta])* $name:ident => $test:expr;)*) => {
         mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { $test(super::Database::sqlite()).await; })*
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { $test($crate::support::Database::sqlite()).await; })*
         }
         mod postgres {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { $test(super::Database::postgres().await).await; })*
+            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { $test($crate::support::Database::postgres().await).await; })*
         }
     };
 }
+
+pub(crate) use on_both;

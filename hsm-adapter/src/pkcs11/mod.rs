@@ -1,6 +1,8 @@
 //! The real HSM: a token of a PKCS#11 module.
 
+mod canary;
 mod code;
+mod handles;
 mod mechanism;
 mod module;
 mod public;
@@ -18,11 +20,7 @@ use std::{
 use cryptoki::error::RvError;
 use zeroize::Zeroizing;
 
-use self::{
-    code::Scope,
-    module::Module,
-    session::{Handles, Pkcs11Session},
-};
+use self::{code::Scope, handles::Handles, module::Module, session::Pkcs11Session};
 use crate::{Hsm, HsmError, Token};
 
 /// Which token of a module: never by slot number, which changes.

@@ -1,10 +1,10 @@
 //! One logged-in session of a PKCS#11 token.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use cryptoki::{
     mechanism::{Mechanism, aead::GcmParams, ekdf::AesCbcDeriveParams},
-    object::{Attribute, ObjectClass},
+    object::ObjectClass,
 };
 use cryptoki_sys::{
     CKA_EC_PARAMS, CKA_EC_POINT, CKA_EXTRACTABLE, CKA_MODULUS, CKA_PUBLIC_EXPONENT, CKA_SENSITIVE,
@@ -13,40 +13,23 @@ use zeroize::Zeroizing;
 
 use super::{
     Login,
+    canary::named,
     code::{self, Scope},
     lock, mechanism, public,
     raw::{self, Failure},
     template,
 };
-use crate::{Digest, DigestAlgorithm, Hsm, HsmError, Key, KeyAlgorithm, KeyUse, Scheme, verify};
+use crate::{Digest, Hsm, HsmError, Key, KeyAlgorithm, KeyUse, Scheme};
 
-/// GCM as NIST SP 800-38D recommends it: a nonce of 96 bits, a tag of 128.
+/// GCM as NIST SP 800-38D recommends it: a tag of 128 bits and a nonce of 96, drawn at random, which is good for 2^32
+/// values under one key (8.3): more than a provider seals between two rotations.
 const NONCE: usize = 12;
 const TAG_BITS: u64 = 128;
 
-/// What is known of the token's own objects, by label. `None`: it was there, and its handle went bad.
-#[derive(Default)]
-pub(super) struct Handles {
-    masters: BTreeMap<String, Option<Key>>,
-    pairs: BTreeMap<String, Option<(Key, KeyAlgorithm, Vec<u8>)>>,
-}
-
-impl Handles {
-    /// This handle is found again before it is used again.
-    fn forget(&mut self, key: Key) {
-        for master in self.masters.values_mut() {
-            master.take_if(|known| *known == key);
-        }
-        for pair in self.pairs.values_mut() {
-            pair.take_if(|(known, ..)| *known == key);
-        }
-    }
-}
-
 pub(super) struct Pkcs11Session {
-    session: raw::Session,
+    pub(super) session: raw::Session,
     // Last: the session is closed before its log-in may end.
-    login: Arc<Login>,
+    pub(super) login: Arc<Login>,
 }
 
 impl Pkcs11Session {
@@ -82,69 +65,6 @@ impl Pkcs11Session {
             lock(&self.login.handles).forget(key);
         }
         result
-    }
-
-    /// Signs with a throw-away key and verifies, and looks whether the token's own objects are still there (session keys
-    /// work on without them).
-    fn canary(&mut self) -> Result<(), String> {
-        let digest = Digest::zero(DigestAlgorithm::Sha256);
-        let (public, private) = self
-            .session
-            .generate_pair(
-                &mechanism::pair_generation(KeyAlgorithm::P256),
-                &template::public(KeyAlgorithm::P256, None),
-                &template::private(KeyAlgorithm::P256, None, false),
-            )
-            .map_err(|failure| failure.to_string())?;
-        let signed = self.session.value(public, CKA_EC_POINT).and_then(|point| {
-            self.session.sign_init(&Mechanism::Ecdsa, private)?;
-            Ok((point, self.session.sign(digest.octets())?))
-        });
-        for key in [public, private] {
-            self.session
-                .destroy(key)
-                .map_err(|failure| failure.to_string())?;
-        }
-        let (point, signature) = signed.map_err(|failure| failure.to_string())?;
-        let spki = public::ec_spki(KeyAlgorithm::P256, &point);
-        let signature = public::ecdsa_to_der(&signature);
-        let (Ok(spki), Ok(signature)) = (spki, signature) else {
-            return Err("the canary's signature is malformed".to_owned());
-        };
-        let scheme = Scheme::Ecdsa(DigestAlgorithm::Sha256);
-        if verify::in_software(KeyAlgorithm::P256, &spki, scheme, &digest, &signature) != Some(true)
-        {
-            return Err("the canary's signature does not verify".to_owned());
-        }
-        self.own_objects()
-    }
-
-    fn own_objects(&mut self) -> Result<(), String> {
-        let known: Vec<(String, ObjectClass, Option<Key>)> = {
-            let handles = lock(&self.login.handles);
-            let masters = handles.masters.iter();
-            let pairs = handles.pairs.iter();
-            masters
-                .map(|(label, key)| (label.clone(), ObjectClass::SECRET_KEY, *key))
-                .chain(pairs.map(|(label, pair)| {
-                    let key = pair.as_ref().map(|(key, ..)| *key);
-                    (label.clone(), ObjectClass::PRIVATE_KEY, key)
-                }))
-                .collect()
-        };
-        for (label, class, key) in known {
-            let there = match key {
-                Some(Key(key)) => self.session.flags(key, [CKA_SENSITIVE]).map(|_| true),
-                None => self
-                    .session
-                    .find(&named(class, &label))
-                    .map(|found| !found.is_empty()),
-            };
-            if !there.unwrap_or(false) {
-                return Err(format!("'{label}' is gone from the token"));
-            }
-        }
-        Ok(())
     }
 
     /// The only object of this class and label.
@@ -443,14 +363,6 @@ fn gcm<'a>(nonce: &'a mut [u8], aad: &'a [u8]) -> Result<Mechanism<'a>, HsmError
     GcmParams::new(nonce, aad, TAG_BITS.into())
         .map(Mechanism::AesGcm)
         .map_err(|error| HsmError::Refused(error.to_string()))
-}
-
-fn named(class: ObjectClass, label: &str) -> [Attribute; 3] {
-    [
-        Attribute::Class(class),
-        Attribute::Token(true),
-        Attribute::Label(label.into()),
-    ]
 }
 
 /// An object that was never there is for the operator to make; one that was there means that the token is not.

@@ -8,6 +8,7 @@
 //! so that a device that is gone is let go of entirely: only then can some modules find it again.
 
 mod lane;
+mod task;
 mod worker;
 
 use std::{
@@ -23,10 +24,7 @@ use std::{
 
 use tokio::{sync::oneshot, time};
 
-use self::{
-    lane::{Job, Lane, Ran},
-    worker::Worker,
-};
+use self::{lane::Lane, task::Task, worker::Worker};
 use crate::{Hsm, HsmError, Token, VaultError};
 
 /// How long the end of the last [`Pool`] waits for calls under way.
@@ -227,12 +225,8 @@ impl Pool {
         let lane = self.threads.shared.lane(speed);
         let (answer, mut answered) = oneshot::channel();
         let claimed = Arc::new(AtomicBool::new(false));
-        lane.push(Box::new(Task {
-            work,
-            answer: Some(answer),
-            claimed: claimed.clone(),
-            until: Instant::now() + deadline,
-        }))?;
+        let until = Instant::now() + deadline;
+        lane.push(Box::new(Task::new(work, answer, claimed.clone(), until)))?;
         let result = match time::timeout(deadline, &mut answered).await {
             Ok(result) => result,
             // Whoever sets the flag has the job: a thread that already runs it is waited for.
@@ -282,59 +276,6 @@ impl Drop for Threads {
             .wait_timeout_while(count, PARTING, |count| *count > 0);
         if waited.is_ok_and(|(count, _)| *count > 0) {
             tracing::warn!(slot = shared.token.name(), "an HSM call has not come back");
-        }
-    }
-}
-
-/// A job and the way back to its caller.
-struct Task<F, T, E> {
-    work: F,
-    answer: Option<oneshot::Sender<Result<T, E>>>,
-    claimed: Arc<AtomicBool>,
-    until: Instant,
-}
-
-impl<F, T, E> Job for Task<F, T, E>
-where
-    F: FnMut(&mut Session) -> Result<T, E> + Send,
-    T: Send,
-    E: Failure,
-{
-    fn wanted(&self) -> bool {
-        self.answer
-            .as_ref()
-            .is_some_and(|answer| !answer.is_closed())
-            && !self.claimed.load(Ordering::Acquire)
-    }
-
-    fn claim(&self) -> bool {
-        // Past its deadline the caller answers for itself.
-        self.wanted() && Instant::now() < self.until && !self.claimed.swap(true, Ordering::AcqRel)
-    }
-
-    fn run(&mut self, session: &mut Session, last: bool) -> Ran {
-        let result = (self.work)(session);
-        let ran = match result.as_ref().err().and_then(Failure::hsm) {
-            Some(HsmError::Unavailable(_)) => Ran::SessionLost,
-            Some(HsmError::Missing(_)) => Ran::ObjectLost,
-            _ => Ran::Answered,
-        };
-        if last || ran == Ran::Answered {
-            self.send(result);
-        }
-        ran
-    }
-
-    fn refuse(&mut self, error: HsmError) {
-        self.send(Err(error.into()));
-    }
-}
-
-impl<F, T, E> Task<F, T, E> {
-    fn send(&mut self, result: Result<T, E>) {
-        if let Some(answer) = self.answer.take() {
-            // The caller may be gone; then nobody wants to know.
-            let _ = answer.send(result);
         }
     }
 }

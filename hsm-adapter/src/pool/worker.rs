@@ -116,7 +116,10 @@ impl Worker {
             return;
         }
         match self.open() {
-            Ok(()) => tracing::info!(slot = self.shared.token.name(), "an HSM session is back"),
+            Ok(()) => tracing::info!(
+                slot = self.shared.token.name(),
+                "an HSM session is open again"
+            ),
             Err(_) => self.pause = (self.pause * 2).min(LAST_PAUSE),
         }
     }
@@ -167,10 +170,6 @@ impl Worker {
         let Some(session) = self.session.take() else {
             return;
         };
-        tracing::warn!(
-            slot = self.shared.token.name(),
-            "an HSM session is given up"
-        );
         lock(&self.shared.living.0).remove(&session.id);
         drop(session);
         self.shared.lost.fetch_add(1, Ordering::AcqRel);
@@ -180,6 +179,9 @@ impl Worker {
 
     /// No session, and none to be had now.
     fn down(&mut self, reason: HsmError) {
+        if self.up {
+            tracing::error!(slot = self.shared.token.name(), %reason, "an HSM session is lost");
+        }
         self.lane().down(reason, self.up);
         self.up = false;
     }

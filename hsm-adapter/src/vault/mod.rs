@@ -16,17 +16,18 @@
 
 mod formula;
 mod master;
-mod open;
+mod opened;
 mod puk;
 mod scratch;
 mod seal;
+mod sign;
 
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use self::open::OpenKeys;
+use self::opened::OpenKeys;
 pub use self::puk::{Puk, SealedPuk};
 use crate::{
     Cost, HsmError, KeyAlgorithm, Pool, PoolState, Secret, Stretcher, VaultError, pool::Speed,
@@ -293,5 +294,38 @@ impl OwnedPlace {
             row: &self.row,
             field: &self.field,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_is_eight_ascii_digits() {
+        assert!(Pin::parse("00000000").is_some());
+        for text in [
+            "",
+            "1234567",
+            "123456789",
+            "1234567x",
+            " 2345678",
+            "12345678\n",
+            "١٢٣٤",
+        ] {
+            assert!(Pin::parse(text).is_none(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_print_nothing() {
+        let activation = Activation {
+            content: Vec::new(),
+            wrapped: Vec::new(),
+            secret: Secret::parse(&"A".repeat(43)).unwrap(),
+        };
+
+        assert_eq!(format!("{:?}", Pin::parse("12345678")), "Some(Pin(…))");
+        assert!(format!("{activation:?}").contains("secret: Secret(…)"));
     }
 }

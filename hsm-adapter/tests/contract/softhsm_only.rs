@@ -1,6 +1,6 @@
 //! What only a real module can show.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use hsm_adapter::{
     DigestAlgorithm, HsmError, Issuer, KeyAlgorithm, KeyUse, MacKey, Pool, PoolLimits, Scheme,
@@ -261,6 +261,48 @@ fn a_token_that_is_gone_and_comes_back_needs_no_restart() {
             .await;
             assert!(token.calls().contains_key("C_Finalize"));
         });
+    });
+}
+
+#[test]
+fn a_signature_that_opens_its_key_takes_few_calls() {
+    let name = "softhsm_only::a_signature_that_opens_its_key_takes_few_calls";
+    softhsm(name, async |fixture: Fixture| {
+        let key = fixture.key("one", KeyAlgorithm::P256).await;
+        let activation = fixture.activation(&key, &[digest(1)], 1).await;
+        let scheme = Scheme::Ecdsa(DigestAlgorithm::Sha256);
+        let sign = async || {
+            let signed = fixture
+                .vault
+                .sign(&key, &activation, scheme, &[digest(1)], NOW)
+                .await;
+            signed.unwrap()
+        };
+        sign().await;
+        let before: BTreeMap<_, _> = fixture.calls().into_iter().collect();
+
+        sign().await;
+
+        let made: Vec<_> = fixture
+            .calls()
+            .into_iter()
+            .map(|(name, count)| (name, count - before.get(name).copied().unwrap_or_default()))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        let expected = [
+            // The blob's outer layer.
+            ("C_Decrypt", 1),
+            ("C_DecryptInit", 1),
+            // KEK, DEK, private key: made, read back, destroyed.
+            ("C_DeriveKey", 1),
+            ("C_DestroyObject", 3),
+            ("C_GetAttributeValue", 3),
+            // The record's MAC, and the signature.
+            ("C_Sign", 2),
+            ("C_SignInit", 2),
+            ("C_UnwrapKey", 2),
+        ];
+        assert_eq!(made, expected);
     });
 }
 

@@ -34,13 +34,7 @@ pub(crate) async fn handle(
             let client = ClientId::direct();
             let holder = app.accounts.log_in(&user_name, &password, &client).await?;
             app.tokens
-                .issue(
-                    &ServiceAccess {
-                        client,
-                        holder: Some(holder.id),
-                    },
-                    remember,
-                )
+                .issue(&ServiceAccess::new(client, Some(holder.id)), remember)
                 .await?
         }
         (None, true) => {

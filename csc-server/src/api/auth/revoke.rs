@@ -6,7 +6,7 @@ use http::StatusCode;
 use crate::{
     api::{fault::Fault, params::Params},
     app::App,
-    credential::{self, sad::Sad},
+    credential,
     oauth::{ServiceAccess, token},
 };
 
@@ -24,8 +24,12 @@ pub(crate) async fn handle(
         return Err(INVALID_HINT);
     }
     params.check_free_text()?;
-    match app.tokens.revoke(token, &access).await {
-        Ok(()) => Ok(StatusCode::NO_CONTENT),
+    let holder = access.holder.as_ref();
+    match app.tokens.revoke(token, &access.client, holder).await {
+        Ok(grant) => {
+            app.keys.end_grant(&grant).await?;
+            Ok(StatusCode::NO_CONTENT)
+        }
         Err(token::Error::Unknown) => revoke_sad(&app, &access, token).await,
         Err(error) => Err(error.into()),
     }
@@ -34,8 +38,7 @@ pub(crate) async fn handle(
 /// A SAD is a token too.
 async fn revoke_sad(app: &App, access: &ServiceAccess, token: &str) -> Result<StatusCode, Fault> {
     const UNKNOWN: Fault = Fault::Text("Invalid string parameter token");
-    let sad = Sad::parse(token).map_err(|_| UNKNOWN)?;
-    match app.keys.revoke(access, sad).await {
+    match app.keys.revoke(access, token).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(credential::Error::InvalidSad) => Err(UNKNOWN),
         Err(error) => Err(error.into()),

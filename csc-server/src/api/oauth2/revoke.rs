@@ -7,10 +7,7 @@ use super::{
     client::authenticate,
     form::{Form, Refusal},
 };
-use crate::{
-    app::App,
-    oauth::{ServiceAccess, token},
-};
+use crate::{app::App, oauth::token};
 
 /// Handles the call.
 pub(crate) async fn handle(State(app): State<App>, form: Form) -> Result<StatusCode, Refusal> {
@@ -24,18 +21,11 @@ pub(crate) async fn handle(State(app): State<App>, form: Form) -> Result<StatusC
     {
         return Err(Refusal::request("Invalid parameter token_type_hint"));
     }
-    app.tokens
-        .revoke(
-            token,
-            &ServiceAccess {
-                client: client.id,
-                holder: None,
-            },
-        )
-        .await
-        .map_err(|error| match error {
-            token::Error::Unknown => Refusal::request("Invalid string parameter token"),
-            error => error.into(),
-        })?;
+    let revoked = app.tokens.revoke(token, &client.id, None).await;
+    let grant = revoked.map_err(|error| match error {
+        token::Error::Unknown => Refusal::request("Invalid string parameter token"),
+        error => error.into(),
+    })?;
+    app.keys.end_grant(&grant).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -35,13 +35,7 @@ pub(crate) async fn handle(
                 ));
             }
             app.tokens
-                .issue(
-                    &ServiceAccess {
-                        client: client.id,
-                        holder: None,
-                    },
-                    true,
-                )
+                .issue(&ServiceAccess::new(client.id, None), true)
                 .await?
         }
         "refresh_token" => {

@@ -44,14 +44,26 @@ CREATE TABLE token (
 CREATE INDEX token_grant ON token (grant_id);
 CREATE INDEX token_expires ON token (expires);
 
--- What a holder has (the OTP); what he knows (the PIN) is sealed into the credential.
+-- What a holder has (the OTP); what he knows (the PIN) is sealed into the credential. Everything but counters and locks
+-- stands under record_mac.
 CREATE TABLE factor (
     id TEXT NOT NULL PRIMARY KEY,
-    holder TEXT NOT NULL REFERENCES holder (id),
+    -- NULL: a token that is not handed out yet.
+    holder TEXT REFERENCES holder (id),
     kind TEXT NOT NULL,
+    digits BIGINT NOT NULL,
+    -- Device: the hash of its HMAC, its sealed seed, and its serial number when it is a token.
+    algorithm TEXT,
     seed BYTEA,
-    last_step BIGINT NOT NULL,
+    serial TEXT UNIQUE,
+    -- Code that is sent: where to.
+    address TEXT,
+    record_mac BYTEA NOT NULL,
+    -- Device: the least time step or count that is still accepted.
+    counter BIGINT NOT NULL,
+    -- Wrong codes in a row, and until when no code is looked at.
     failures BIGINT NOT NULL,
+    locked_until BIGINT NOT NULL,
     created BIGINT NOT NULL
 );
 CREATE INDEX factor_holder ON factor (holder);
@@ -92,6 +104,7 @@ CREATE INDEX credential_holder ON credential (holder, id);
 -- Codes the service sent: bound to the credential when sent, to the hashes when consumed.
 CREATE TABLE otp_challenge (
     id TEXT NOT NULL PRIMARY KEY,
+    holder TEXT NOT NULL REFERENCES holder (id),
     factor TEXT NOT NULL REFERENCES factor (id),
     credential TEXT NOT NULL REFERENCES credential (id),
     purpose TEXT NOT NULL,
@@ -102,6 +115,7 @@ CREATE TABLE otp_challenge (
     consumed BIGINT,
     consumed_for BYTEA
 );
+CREATE INDEX otp_challenge_holder ON otp_challenge (holder, sent);
 CREATE INDEX otp_challenge_credential ON otp_challenge (credential, sent);
 
 -- What opens a key for a while. Today each is a SAD.
@@ -110,6 +124,7 @@ CREATE TABLE activation (
     kind TEXT NOT NULL,
     credential TEXT NOT NULL REFERENCES credential (id),
     client TEXT NOT NULL REFERENCES client (id),
+    grant_id TEXT NOT NULL,
     secret_hash BYTEA NOT NULL,
     content BYTEA NOT NULL,
     wrapped BYTEA NOT NULL,
@@ -120,6 +135,7 @@ CREATE TABLE activation (
     created BIGINT NOT NULL
 );
 CREATE INDEX activation_credential ON activation (credential);
+CREATE INDEX activation_grant ON activation (grant_id);
 
 -- One row a signature: the count, the witness against replay, and the holder's history.
 CREATE TABLE signing (
@@ -134,7 +150,7 @@ CREATE TABLE signing (
 );
 CREATE INDEX signing_credential ON signing (credential, started);
 
--- Work of the background, leased by one node at a time. Payloads are sealed.
+-- Work of the background, leased by one node at a time. A message is sealed; a notice only names what it is about.
 CREATE TABLE job (
     id TEXT NOT NULL PRIMARY KEY,
     kind TEXT NOT NULL,
@@ -164,6 +180,7 @@ CREATE TABLE audit (
     PRIMARY KEY (chain, sequence)
 );
 CREATE INDEX audit_person ON audit (person, time);
+
 -- How many operators were made, whoever deletes them.
 CREATE INDEX audit_user_created ON audit (chain) WHERE event LIKE '{"event":"USER_CREATED"%';
 
@@ -198,3 +215,24 @@ CREATE TABLE approval (
     record_mac BYTEA NOT NULL
 );
 CREATE INDEX approval_requested ON approval (requested);
+
+-- Signed by the audit key: each covers the rows since the one before. The body is canonical JSON.
+CREATE TABLE checkpoint (
+    number BIGINT NOT NULL PRIMARY KEY,
+    body TEXT NOT NULL,
+    signature BYTEA NOT NULL
+);
+
+-- Which checkpoint covers a row: the last row of each chain in it. Finds, proves nothing.
+CREATE TABLE checkpoint_head (
+    chain TEXT NOT NULL,
+    sequence BIGINT NOT NULL,
+    checkpoint BIGINT NOT NULL,
+    PRIMARY KEY (chain, sequence)
+);
+
+-- Work that one node at a time does again and again: when it is due, or until when a node is at it.
+CREATE TABLE turn (
+    name TEXT NOT NULL PRIMARY KEY,
+    due BIGINT NOT NULL
+);

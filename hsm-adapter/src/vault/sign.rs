@@ -1,12 +1,6 @@
-//! Opened keys: private keys that stay in the HSM, as session objects, for the life of their activation.
-//!
-//! An entry is found only by who presents secret and content: its name is a hash of what derives the key-encryption key,
-//! and that itself is not kept. A key dies with the session that opened it; entries know theirs.
+//! Signing: what was approved, with a key that only secret and content open.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -14,118 +8,15 @@ use zeroize::Zeroizing;
 use super::{
     Activation, SealedKey, Vault, formula,
     master::MasterKey,
-    scratch::{Scratch, discard},
+    opened::{OpenKey, OpenKeys},
+    scratch::Scratch,
     seal::{self, damaged},
 };
 use crate::{
     Content, Digest, Hsm, HsmError, Key, Scheme, VaultError,
-    pool::{Living, Session, SessionId, Speed},
+    pool::{Session, Speed},
     verify,
 };
-
-/// The keys that are open, at most `bound`.
-pub(super) struct OpenKeys {
-    bound: usize,
-    living: Arc<Living>,
-    table: Mutex<Table>,
-}
-
-#[derive(Default)]
-struct Table {
-    open: HashMap<[u8; 32], OpenKey>,
-    /// Closed, but not destroyed yet.
-    retired: Vec<(Key, SessionId)>,
-    uses: u64,
-}
-
-struct OpenKey {
-    key: Key,
-    session: SessionId,
-    /// Hash of the sealed key it came from: a changed row opens anew, and is judged anew.
-    origin: [u8; 32],
-    /// End of the activation, milliseconds since 1970 UTC.
-    expires: i64,
-    last_use: u64,
-}
-
-impl OpenKeys {
-    pub(super) fn new(living: Arc<Living>, bound: usize) -> Self {
-        Self {
-            bound,
-            living,
-            table: Mutex::default(),
-        }
-    }
-
-    pub(super) fn count(&self) -> usize {
-        let table = self.table();
-        table.open.len() + table.retired.len()
-    }
-
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn find(&self, name: &[u8; 32], origin: &[u8; 32]) -> Option<Key> {
-        let mut table = self.table();
-        table.uses += 1;
-        let now = table.uses;
-        let entry = table.open.get_mut(name)?;
-        if entry.origin != *origin || !self.living.contains(entry.session) {
-            table.retire(name);
-            return None;
-        }
-        entry.last_use = now;
-        Some(entry.key)
-    }
-
-    /// Keeps a key, and retires what has to go for it: an earlier key of the same name, and the least recently used.
-    fn keep(&self, name: [u8; 32], mut entry: OpenKey) {
-        let mut table = self.table();
-        table.retire(&name);
-        while table.open.len() >= self.bound {
-            let oldest = table.open.iter().min_by_key(|(_, entry)| entry.last_use);
-            let Some(oldest) = oldest.map(|(name, _)| *name) else {
-                break;
-            };
-            table.retire(&oldest);
-        }
-        table.uses += 1;
-        entry.last_use = table.uses;
-        table.open.insert(name, entry);
-    }
-
-    fn retire(&self, name: &[u8; 32]) {
-        self.table().retire(name);
-    }
-
-    fn retire_expired(&self, now: i64) {
-        let mut table = self.table();
-        let expired = table.open.extract_if(|_, entry| entry.expires <= now);
-        let expired: Vec<_> = expired
-            .map(|(_, entry)| (entry.key, entry.session))
-            .collect();
-        table.retired.extend(expired);
-    }
-
-    /// Destroys what was retired. Session objects can be destroyed from any session.
-    fn destroy_retired(&self, hsm: &mut dyn Hsm) {
-        let retired = std::mem::take(&mut self.table().retired);
-        for (key, session) in retired {
-            if self.living.contains(session) {
-                discard(hsm, key);
-            }
-        }
-    }
-}
-
-impl Table {
-    fn retire(&mut self, name: &[u8; 32]) {
-        if let Some(entry) = self.open.remove(name) {
-            self.retired.push((entry.key, entry.session));
-        }
-    }
-}
 
 impl Vault {
     /// Opens the key (or finds it open), signs each digest, and verifies each signature with the public key. The content must
@@ -156,7 +47,7 @@ impl Vault {
             digests: digests.to_vec(),
             expires: content.expires,
             // What this call uses up will not be asked for again.
-            keep: self.opened.bound > 0 && digests.len() < content.count as usize,
+            keep: self.opened.keeps() && digests.len() < content.count as usize,
         };
         let opened = self.opened.clone();
         self.pool
@@ -184,7 +75,7 @@ impl Vault {
     }
 
     async fn destroy_retired(&self) {
-        if self.opened.table().retired.is_empty() {
+        if !self.opened.has_retired() {
             return;
         }
         let opened = self.opened.clone();
@@ -224,11 +115,16 @@ fn permitted(
         return Err(VaultError::NotBound);
     }
     // A digest listed once is signed once, a digest listed twice twice.
-    let mut approved = content.hashes.clone();
+    let mut left: HashMap<&str, u32> = HashMap::new();
+    for hash in &content.hashes {
+        *left.entry(hash).or_default() += 1;
+    }
     for digest in digests {
         let hash = hex::encode(digest.octets());
-        let place = approved.iter().position(|approved| *approved == hash);
-        approved.swap_remove(place.ok_or(VaultError::NotBound)?);
+        match left.get_mut(hash.as_str()) {
+            Some(left) if *left > 0 => *left -= 1,
+            _ => return Err(VaultError::NotBound),
+        }
     }
     Ok(())
 }
@@ -272,7 +168,6 @@ impl Order {
                     session: session.id,
                     origin: self.origin,
                     expires: self.expires,
-                    last_use: 0,
                 },
             );
         }

@@ -1,0 +1,84 @@
+//! A job and the way back to its caller.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    Failure, Session,
+    lane::{Job, Ran},
+};
+use crate::HsmError;
+
+/// What runs, for whom, until when.
+pub(super) struct Task<F, T, E> {
+    work: F,
+    answer: Option<oneshot::Sender<Result<T, E>>>,
+    claimed: Arc<AtomicBool>,
+    until: Instant,
+}
+
+impl<F, T, E> Job for Task<F, T, E>
+where
+    F: FnMut(&mut Session) -> Result<T, E> + Send,
+    T: Send,
+    E: Failure,
+{
+    fn wanted(&self) -> bool {
+        self.answer
+            .as_ref()
+            .is_some_and(|answer| !answer.is_closed())
+            && !self.claimed.load(Ordering::Acquire)
+    }
+
+    fn claim(&self) -> bool {
+        // Past its deadline the caller answers for itself.
+        self.wanted() && Instant::now() < self.until && !self.claimed.swap(true, Ordering::AcqRel)
+    }
+
+    fn run(&mut self, session: &mut Session, last: bool) -> Ran {
+        let result = (self.work)(session);
+        let ran = match result.as_ref().err().and_then(Failure::hsm) {
+            Some(HsmError::Unavailable(_)) => Ran::SessionLost,
+            Some(HsmError::Missing(_)) => Ran::ObjectLost,
+            _ => Ran::Answered,
+        };
+        if last || ran == Ran::Answered {
+            self.send(result);
+        }
+        ran
+    }
+
+    fn refuse(&mut self, error: HsmError) {
+        self.send(Err(error.into()));
+    }
+}
+
+impl<F, T, E> Task<F, T, E> {
+    pub(super) fn new(
+        work: F,
+        answer: oneshot::Sender<Result<T, E>>,
+        claimed: Arc<AtomicBool>,
+        until: Instant,
+    ) -> Self {
+        Self {
+            work,
+            answer: Some(answer),
+            claimed,
+            until,
+        }
+    }
+
+    fn send(&mut self, result: Result<T, E>) {
+        if let Some(answer) = self.answer.take() {
+            // The caller may be gone; then nobody wants to know.
+            let _ = answer.send(result);
+        }
+    }
+}
