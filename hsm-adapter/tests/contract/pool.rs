@@ -16,7 +16,7 @@ const ONE: PoolLimits = PoolLimits {
 };
 
 /// How many master keys the first call looks for.
-const MASTERS: usize = 7;
+const MASTERS: usize = 8;
 
 async fn vault(token: &MemoryToken, limits: PoolLimits) -> Vault {
     let pool = Pool::start(Arc::new(token.clone()), limits).unwrap();
