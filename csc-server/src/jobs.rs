@@ -16,7 +16,7 @@ use crate::{
 /// How long a node may work on a job before another takes it.
 const LEASE: Millis = 60_000;
 /// How often a node looks for work that nobody told it about.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(250);
 
 /// A job that is ready to be enqueued.
 #[derive(Clone, Debug)]
