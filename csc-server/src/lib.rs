@@ -25,6 +25,7 @@ pub mod holder;
 pub mod ids;
 pub mod jobs;
 pub mod listener;
+pub mod monitor;
 pub mod notify;
 pub mod oauth;
 pub mod signing;

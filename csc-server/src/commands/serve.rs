@@ -16,6 +16,7 @@ use crate::{
     audit::{self, Event, Keeper},
     jobs,
     listener::{Limits, Listener, TlsFiles},
+    monitor::Monitor,
     notify::Mailer,
 };
 
@@ -74,6 +75,13 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         mailer,
     };
     let runner = tokio::spawn(runner.run(stopped.clone()));
+    let monitor = Monitor::new(
+        store.clone(),
+        app.clock.clone(),
+        vault.clone(),
+        issuer.clone(),
+    );
+    let monitor = tokio::spawn(monitor.run(stopped.clone()));
     let kept = tokio::spawn({
         let (keeper, stopped) = (keeper.clone(), stopped.clone());
         async move { keeper.run(stopped).await }
@@ -100,6 +108,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
     });
     tokio::join!(api, admin);
     runner.await.context("the runner of jobs failed")?;
+    monitor.await.context("the monitor of the slots failed")?;
     kept.await.context("the keeper of the audit log failed")?;
     audit::note(&app.store, app.clock.now(), "", Event::Stop).await?;
     if let Err(error) = keeper.seal().await {
