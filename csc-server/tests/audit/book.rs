@@ -248,6 +248,20 @@ impl Tables {
         self.rows.insert((chain.clone(), *sequence), content);
     }
 
+    /// The row at this place.
+    pub(crate) fn row(&self, place: &Place) -> Row {
+        let content = self.rows[place].clone();
+        Row {
+            chain: place.0.clone(),
+            sequence: place.1,
+            version: content.version,
+            time: content.time,
+            event: content.event,
+            person: content.person,
+            hash: Hash(content.hash),
+        }
+    }
+
     /// Moves the rows of a chain from this one on to the next place.
     pub(crate) fn make_room(&mut self, (chain, sequence): &Place) {
         let from = (chain.clone(), *sequence)..=(chain.clone(), i64::MAX);
