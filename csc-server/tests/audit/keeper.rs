@@ -84,7 +84,8 @@ async fn one_wins(database: Database) {
         book.record(0, 1).await;
         let before = book.token.calls("sign");
         let (first, second) = tokio::join!(one.turn(), other.turn());
-        (first.unwrap(), second.unwrap());
+        first.unwrap();
+        second.unwrap();
         assert_eq!(checkpoints(&book).await, round);
         assert_eq!(
             book.token.calls("sign"),
