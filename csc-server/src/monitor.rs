@@ -1,4 +1,5 @@
-//! Watches the slots: when an HSM is lost and when it is back stands in the audit log (SC-88).
+//! Watches the slots: when an HSM is lost and when it is back stands in the audit log (SC-88), and keys that were opened for an
+//! activation are closed when it ends (SC-13).
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// How often the slots are looked at. What is seen is what requests met: looking asks no HSM.
+/// How often the slots are looked at. What is seen is what requests met: looking asks no HSM, closing does where there is something to close.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Watches both slots.
@@ -43,6 +44,8 @@ impl Monitor {
             if let Err(error) = self.look().await {
                 tracing::error!(%error, "the state of the HSM cannot be recorded");
             }
+            // A key stays open no longer than its activation, also where nobody signs any more.
+            self.vault.sweep(self.clock.now()).await;
             let stopped = stop.wait_for(|stopped| *stopped);
             if tokio::time::timeout(LOOK, stopped).await.is_ok() {
                 return;
