@@ -13,6 +13,7 @@ use crate::{
     app::{App, Dependencies},
     audit::{self, Event, Keeper},
     listener::{Limits, Listener, TlsFiles},
+    monitor::Monitor,
     notify::Sender,
     operator::Standing,
     worker::Worker,
@@ -79,6 +80,13 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
         accounts: app.accounts.clone(),
         sender,
     };
+    let monitor = Monitor::new(
+        store.clone(),
+        app.clock.clone(),
+        vault.clone(),
+        issuer.clone(),
+    );
+    let monitor = tokio::spawn(monitor.run(stopped.clone()));
     let kept = tokio::spawn({
         let (keeper, stopped) = (keeper.clone(), stopped.clone());
         async move { keeper.run(stopped).await }
@@ -106,6 +114,7 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
     });
     tokio::join!(api, admin);
     worker.await?.context("the work of the background failed")?;
+    monitor.await.context("the monitor of the slots failed")?;
     kept.await.context("the keeper of the audit log failed")?;
     audit::note(&app.store, app.clock.now(), "", Event::Stop).await?;
     if let Err(error) = keeper.seal().await {

@@ -103,6 +103,7 @@ pub(crate) async fn master_keys_are_made_once(fixture: Fixture) {
         "seal-derive/v1",
         "store/v1",
         "pin-check/v1",
+        "puk-check/v1",
         "otp/v1",
         "pepper/v1",
         "record-mac/v1",
@@ -135,7 +136,8 @@ pub(crate) async fn a_master_key_does_one_thing_and_does_not_leave(fixture: Fixt
 
     for master in [derive, store, mac] {
         assert!(matches!(hsm.wrap(kek, master), Err(HsmError::Refused(_))));
-        assert!(matches!(hsm.wrap(master, kek), Err(HsmError::Refused(_))));
+        // With whatever code: some tokens say that it is no wrapping key.
+        assert!(hsm.wrap(master, kek).is_err());
     }
     for master in [derive, mac] {
         let encrypted = hsm.encrypt(master, b"aad", &[0; 32]);
@@ -156,17 +158,17 @@ pub(crate) async fn a_master_key_does_one_thing_and_does_not_leave(fixture: Fixt
     // Nor does a derived key.
     assert!(matches!(hsm.wrap(kek, kek), Err(HsmError::Refused(_))));
     if let Kind::SoftHsm(_) = fixture.kind {
-        seven_objects_that_cannot_be_read();
+        eight_objects_that_cannot_be_read();
     }
 }
 
 /// What the token itself says of the objects that are there.
-fn seven_objects_that_cannot_be_read() {
+fn eight_objects_that_cannot_be_read() {
     use cryptoki::object::{Attribute, AttributeInfo, AttributeType};
 
     let session = softhsm_session();
     let objects = session.find_objects(&[Attribute::Token(true)]).unwrap();
-    assert_eq!(objects.len(), 7);
+    assert_eq!(objects.len(), 8);
     for object in objects {
         let value = session.get_attribute_info(object, &[AttributeType::Value]);
         assert!(matches!(value.unwrap()[..], [AttributeInfo::Sensitive]));
