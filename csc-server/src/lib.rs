@@ -3,7 +3,7 @@
 //! One request reads straight down, each folder using only folders below it:
 //!
 //! ```text
-//! api → app → worker → signing → credential → oauth → factor → holder → operator → password → jobs → notify → audit → store
+//! api → app → worker → signing → credential → oauth → factor → holder → operator → password, otp → jobs → notify → audit → store
 //!             enrolment → ca                                                   everything → config, clock, ids, actor
 //! ```
 //!
@@ -31,6 +31,7 @@ pub mod monitor;
 pub mod notify;
 pub mod oauth;
 pub mod operator;
+pub mod otp;
 pub mod password;
 pub mod signing;
 pub mod store;

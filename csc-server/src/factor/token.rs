@@ -4,15 +4,12 @@ use hsm_adapter::HsmError;
 use totp_rs::Totp;
 use zeroize::Zeroizing;
 
-use super::{
-    Algorithm, Error, Factor, Factors, Kind,
-    device::{count_of, generator, place},
-    record::Written,
-};
+use super::{Algorithm, Error, Factor, Factors, Kind, device::place, record::Written};
 use crate::{
     audit::{self, Event},
     holder::Holder,
     ids::FactorId,
+    otp::{count_of, generator},
     params,
     store::StoreError,
 };

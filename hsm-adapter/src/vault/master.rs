@@ -18,7 +18,7 @@ pub(super) enum MasterKey {
 }
 
 impl MasterKey {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::SealDerive,
         Self::Store,
         Self::Mac(MacKey::PinCheck),
@@ -27,9 +27,11 @@ impl MasterKey {
         Self::Mac(MacKey::Pepper),
         Self::Mac(MacKey::Record),
         Self::Mac(MacKey::Pseudonym),
+        Self::Mac(MacKey::Operator),
+        Self::Mac(MacKey::OperatorCode),
     ];
 
-    fn label(self, version: u32) -> String {
+    pub(super) fn label(self, version: u32) -> String {
         let name = match self {
             Self::SealDerive => "seal-derive",
             Self::Store => "store",
@@ -39,6 +41,8 @@ impl MasterKey {
             Self::Mac(MacKey::Pepper) => "pepper",
             Self::Mac(MacKey::Record) => "record-mac",
             Self::Mac(MacKey::Pseudonym) => "pseudonym",
+            Self::Mac(MacKey::Operator) => "operator-mac",
+            Self::Mac(MacKey::OperatorCode) => "operator-otp",
         };
         format!("{name}/v{version}")
     }

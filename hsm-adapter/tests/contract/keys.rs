@@ -108,6 +108,8 @@ pub(crate) async fn master_keys_are_made_once(fixture: Fixture) {
         "pepper/v1",
         "record-mac/v1",
         "pseudonym/v1",
+        "operator-mac/v1",
+        "operator-otp/v1",
     ];
     assert_eq!(labels, expected);
     assert!(first.iter().all(|master| master.created));
@@ -200,6 +202,8 @@ pub(crate) async fn a_mac_is_bound_to_its_purpose_and_to_each_part(fixture: Fixt
         MacKey::Pepper,
         MacKey::Record,
         MacKey::Pseudonym,
+        MacKey::Operator,
+        MacKey::OperatorCode,
     ] {
         macs.push(fixture.vault.mac(key, &[b"ab", b"c"]).await.unwrap());
     }
