@@ -1,6 +1,17 @@
-//! Operators with accounts, made at the terminal as an installation makes them.
+//! Operators, made at the terminal as an installation makes them: two security officers found it, and make the others.
 
-use crate::{bed::TestBed, binary::Run, canary};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
+
+use crate::{
+    bed::TestBed,
+    binary::Run,
+    canary,
+    enrol::{App, app_of},
+};
 
 /// The roles, as commands call them.
 pub const ROLES: [&str; 4] = [
@@ -10,52 +21,66 @@ pub const ROLES: [&str; 4] = [
     "system-operator",
 ];
 
-/// Two security officers, `first` and `second`, and an operator of each other role, called as the role.
+/// The operators of a bed by name: two security officers, `first` and `second`, and one of each other role, called as the role. Each but the
+/// founders is made when first needed.
 pub struct Staff<'a>(pub &'a TestBed);
 
+/// The authenticator apps of those that are logged in.
+#[derive(Default)]
+pub(crate) struct Apps(Mutex<BTreeMap<String, App>>);
+
 impl TestBed {
-    /// Gives this bed its operators; from then on every command wants one.
+    /// The operators of this bed.
     pub fn staff(&self) -> Staff<'_> {
-        let staff = Staff(self);
-        let officer = |name| {
-            [
-                "operator",
-                "add",
-                "--name",
-                name,
-                "--role",
-                "security-officer",
-            ]
-        };
-        self.cli(&officer("first"), &[&password("first")])
-            .expect("the first operator");
-        staff
-            .run("first", &officer("second"), &[&password("second")])
-            .expect("the second operator");
-        for role in ROLES.iter().filter(|role| **role != "security-officer") {
-            let add = ["operator", "add", "--name", role, "--role", role];
-            staff.by_two(&add, &[&password(role)]).expect(role);
+        Staff(self)
+    }
+
+    /// Runs `csc-server` with these arguments, and these lines on standard input, on this bed's configuration: as the operator whose command it
+    /// is, and with the approval of `second` where it takes two.
+    pub fn cli(&self, arguments: &[&str], stdin: &[&str]) -> Run {
+        match whose(arguments) {
+            None => self.terminal(None, arguments, stdin),
+            Some(name) => self.staff().approved(name, arguments, stdin),
         }
-        staff
+    }
+
+    /// Installs: the first two operators, and the keys in the tokens.
+    pub(crate) fn found(&self) {
+        let founding = ["slot", "init", "--officer", "first", "--officer", "second"];
+        let passwords = ["first", "second"].map(first_password);
+        self.terminal(None, &founding, &passwords.each_ref().map(String::as_str))
+            .expect("slot init");
     }
 }
 
 impl Staff<'_> {
     /// Runs a command as this operator.
     pub fn run(&self, name: &str, arguments: &[&str], stdin: &[&str]) -> Run {
-        let password = password(name);
-        self.0.cli(
-            &[&["--as", name], arguments].concat(),
-            &[&[password.as_str()], stdin].concat(),
-        )
+        self.hire(name);
+        self.0.terminal(Some(name), arguments, stdin)
     }
 
     /// Runs a command as `first`, who has it approved by `second`.
     pub fn by_two(&self, arguments: &[&str], stdin: &[&str]) -> Run {
         let id = self.request(arguments);
-        self.run("second", &["approval", "approve", &id], &[])
-            .expect("approval approve");
+        self.approve("second", &id).expect("approval approve");
         self.with(&id, arguments, stdin)
+    }
+
+    /// Runs a command as this operator, who has it approved by `second` where it takes two.
+    fn approved(&self, name: &str, arguments: &[&str], stdin: &[&str]) -> Run {
+        let run = self.run(name, arguments, stdin);
+        if run.code != Some(3) {
+            return run;
+        }
+        let id = request_of(&run);
+        self.approve("second", &id).expect("approval approve");
+        self.run(name, &[&["--approval", &id], arguments].concat(), stdin)
+    }
+
+    /// Approves a request as this operator.
+    pub fn approve(&self, name: &str, id: &str) -> Run {
+        self.run(name, &["approval", "approve", id], &[&password(name)])
     }
 
     /// Runs a command as `first` with this approval.
@@ -65,15 +90,43 @@ impl Staff<'_> {
 
     /// The request that a command of `first` makes.
     pub fn request(&self, arguments: &[&str]) -> String {
-        let waiting = self.run("first", arguments, &[]);
-        assert_eq!(waiting.code, Some(3), "{}", waiting.stderr);
-        let id = waiting.stdout.split_whitespace().nth(1);
-        let id = id.expect("'request ID waits …'").to_owned();
-        let line = format!(
-            "request {id} waits for a second officer: csc-server --as NAME approval approve {id}"
-        );
-        assert!(waiting.stdout.contains(&line), "{}", waiting.stdout);
-        id
+        request_of(&self.run("first", arguments, &[]))
+    }
+
+    /// Begins a session of this operator; the password may be another than the usual one.
+    pub fn log_in(&self, name: &str, password: &str) -> Run {
+        let code = self.apps().get_mut(name).map(App::next_code);
+        let code = code.unwrap_or_else(|| panic!("{name} has no app"));
+        self.0
+            .terminal(Some(name), &["login", name], &[password, &code])
+    }
+
+    /// Gives an operator who is new a password of his own and an app: what the command printed.
+    pub fn enrol(&self, name: &str) -> Run {
+        let enrol = ["operator", "enrol", name];
+        let passwords = [first_password(name), password(name)];
+        let run = self
+            .0
+            .terminal(None, &enrol, &passwords.each_ref().map(String::as_str));
+        if run.success {
+            self.apps()
+                .insert(name.to_owned(), App::new(app_of(&run.stdout)));
+        }
+        run
+    }
+
+    /// Makes sure that this operator is there and has a session.
+    fn hire(&self, name: &str) {
+        if self.apps().contains_key(name) {
+            return;
+        }
+        if !["first", "second"].contains(&name) {
+            let role = if ROLES.contains(&name) { name } else { return };
+            let add = ["operator", "add", "--name", name, "--role", role];
+            self.by_two(&add, &[&first_password(name)]).expect(name);
+        }
+        self.enrol(name).expect("operator enrol");
+        self.log_in(name, &password(name)).expect("login");
     }
 
     /// Somebody who has this role.
@@ -83,6 +136,54 @@ impl Staff<'_> {
             role => role,
         }
     }
+
+    /// Where the terminal of this operator keeps his session.
+    pub fn session(&self, name: &str) -> PathBuf {
+        self.0.dir().join(format!("{name}.session"))
+    }
+
+    fn apps(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, App>> {
+        let Apps(apps) = &self.0.apps;
+        apps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The operator whose command it is; nobody's when it takes none.
+fn whose(arguments: &[&str]) -> Option<&'static str> {
+    match arguments {
+        ["holder" | "otp" | "client" | "history", ..]
+        | [
+            "credential",
+            "add" | "suspend" | "reactivate" | "revoke" | "suspend-all" | "revoke-all",
+            ..,
+        ] => Some("ra-officer"),
+        ["audit", "verify", "--export", ..] | ["audit", "key", ..] => None,
+        ["audit", ..] => Some("auditor"),
+        ["operator", "roles" | "enrol", ..] | ["policy", "show", ..] => None,
+        ["slot" | "operator" | "policy", ..] => Some("first"),
+        _ => None,
+    }
+}
+
+/// The request that a command made, which waits for a second officer.
+fn request_of(waiting: &Run) -> String {
+    assert_eq!(
+        waiting.code,
+        Some(3),
+        "{}{}",
+        waiting.stdout,
+        waiting.stderr
+    );
+    let id = waiting.stdout.split_whitespace().nth(1);
+    let id = id.expect("'request ID waits …'").to_owned();
+    let line = format!("request {id} waits for a second officer: csc-server approval approve {id}");
+    assert!(waiting.stdout.contains(&line), "{}", waiting.stdout);
+    id
+}
+
+/// The first password of an operator, which who makes him types.
+pub fn first_password(name: &str) -> String {
+    canary::register(format!("first password of {name}"))
 }
 
 /// The password of an operator.

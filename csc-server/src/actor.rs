@@ -6,8 +6,8 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub enum Actor {
-    /// Whoever has the terminal, where operators have no accounts.
-    Terminal,
+    /// Who installs: two security officers, who have no accounts before.
+    Installation,
     /// An operator.
     Operator {
         /// His identifier.

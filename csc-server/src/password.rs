@@ -62,6 +62,18 @@ impl Hashed {
     }
 }
 
+/// Whether a password can be set.
+///
+/// # Errors
+/// [`Error::Length`].
+pub fn check(password: &str) -> Result<(), Error> {
+    if LENGTH.contains(&password.chars().count()) {
+        Ok(())
+    } else {
+        Err(Error::Length)
+    }
+}
+
 impl Passwords {
     /// Passwords peppered by this vault.
     pub fn new(vault: Vault, stretcher: Stretcher) -> Self {
@@ -73,9 +85,7 @@ impl Passwords {
     /// # Errors
     /// [`Error::Length`], or a failure of the HSM.
     pub async fn set(&self, owner: &str, password: &str) -> Result<Hashed, Error> {
-        if !LENGTH.contains(&password.chars().count()) {
-            return Err(Error::Length);
-        }
+        check(password)?;
         let (salt, cost) = (self.vault.random::<16>().await?, self.stretcher.cost());
         let hash = self.hash(owner, password, salt.as_slice(), cost).await?;
         Ok(Hashed {

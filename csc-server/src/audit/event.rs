@@ -249,7 +249,19 @@ pub enum Event {
     KeyIntegrityFail {
         credential: String,
     },
+    /// The time step of the code: the witness of the count in its row.
     OperatorLoginOk {
+        operator: String,
+        step: i64,
+    },
+    OperatorLogout {
+        operator: String,
+    },
+    /// A password of his own, and the seed for his app.
+    OperatorEnrolled {
+        operator: String,
+    },
+    OperatorReset {
         operator: String,
     },
     /// No operator when there is none of this name, or his time has not come.
@@ -292,6 +304,21 @@ pub enum Event {
     },
     DualUsed {
         approval: String,
+    },
+    /// Who acted could not approve, refuse or use it: `requester`, `other`, `waiting`, `approved`, `refused`, `used`, `expired` or
+    /// `approver`.
+    DualRejected {
+        approval: String,
+        reason: &'static str,
+    },
+    /// SHA-256 over the settings.
+    PolicyChanged {
+        hash: String,
+    },
+    /// Before the first of them.
+    MassStatusChange {
+        status: &'static str,
+        credentials: u64,
     },
     ApprovalIntegrityFail {
         approval: String,

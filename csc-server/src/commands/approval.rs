@@ -3,16 +3,19 @@
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::{caller::Caller, terminal::say};
+use super::{
+    caller::Caller,
+    terminal::{say, secret},
+};
 use crate::ids::ApprovalId;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Print the requests that who acts could approve, one JSON object a line.
+    /// Print the requests that you may approve or use, one JSON object a line.
     List,
-    /// Approve the request of another officer.
+    /// Approve the request of another officer; your password is asked once more.
     Approve(Which),
-    /// Refuse a request, or take back one's own.
+    /// Refuse a request, or take back your own.
     Refuse(Which),
 }
 
@@ -24,8 +27,7 @@ pub(super) struct Which {
 
 impl Command {
     pub(super) async fn run(self, caller: &Caller) -> Result<()> {
-        let context = caller.open().await?;
-        let operator = caller.log_in(&context).await?;
+        let (context, operator) = caller.open_own().await?;
         let operators = context.operators()?;
         match self {
             Self::List => {
@@ -34,8 +36,9 @@ impl Command {
                 }
             }
             Self::Approve(Which { id }) => {
+                let password = secret(&format!("Password of {}", operator.name))?;
                 operators
-                    .approve(&operator, &ApprovalId::new(id.as_str()))
+                    .approve(&operator, &password, &ApprovalId::new(id.as_str()))
                     .await?;
                 say(&format!("request {id} is approved"));
             }

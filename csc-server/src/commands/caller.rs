@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::{ArgMatches, Args, Command};
 use serde::Serialize;
 
-use super::{context::Context, terminal::secret};
+use super::{context::Context, session::SessionFile};
 use crate::{
     ids::ApprovalId,
-    operator::{Capability, Error, Operator, Operators, Permission, Standing},
+    operator::{Access, Capability, Error, Operator, Operators, Permission, Standing, access},
 };
 
 /// What stands before or after every command.
@@ -23,9 +23,9 @@ pub(super) struct Options {
         global = true
     )]
     config: PathBuf,
-    /// The operator who acts; his password is asked, or read from the first line of standard input.
-    #[arg(long = "as", value_name = "NAME", env = "CSC_OPERATOR", global = true)]
-    operator: Option<String>,
+    /// Where `login` keeps your session [default: csc-server.session in $XDG_RUNTIME_DIR, or in your home]
+    #[arg(long, value_name = "FILE", env = "CSC_SESSION", global = true)]
+    session: Option<PathBuf>,
     /// The request that a second officer approved.
     #[arg(long, value_name = "ID", global = true)]
     approval: Option<String>,
@@ -34,26 +34,45 @@ pub(super) struct Options {
 /// A command as it was given.
 pub(super) struct Caller {
     options: Options,
+    line: Line,
+}
+
+/// The command and its arguments in one form, however they were typed: what a second officer approves. Secrets are never arguments.
+#[derive(Serialize)]
+struct Line {
     command: String,
+    arguments: BTreeMap<String, Vec<String>>,
 }
 
 impl Caller {
     pub(super) fn new(options: Options, definition: &Command, matches: &ArgMatches) -> Self {
         Self {
             options,
-            command: canonical(definition, matches),
+            line: canonical(definition, matches),
         }
     }
 
-    /// Opens what takes no operator: what is public, what the machine does, and what a holder does by PIN, PUK and codes.
+    /// Opens what the table says is anybody's, or the holder's.
     pub(super) async fn open(&self) -> Result<Context> {
-        Context::open(&self.options.config).await
+        match self.access()? {
+            Access::Anybody | Access::Holder => self.context().await,
+            Access::Operator | Access::Capability(_) => {
+                bail!("'{}' is an operator's", self.line.command)
+            }
+        }
     }
 
-    /// Opens what takes this capability: who acts has logged in, and where it takes two the other one has approved. Audit rows name him from
-    /// here on. Where operators have no accounts, whoever has the terminal acts.
-    pub(super) async fn act(&self, capability: Capability) -> Result<Context> {
-        let (mut context, permission) = self.permit(capability).await?;
+    /// Opens what the table says is every operator's, for himself.
+    pub(super) async fn open_own(&self) -> Result<(Context, Operator)> {
+        let context = self.context().await?;
+        let operator = self.operator(&context).await?;
+        Ok((context, operator))
+    }
+
+    /// Opens what takes a capability: who acts has a session and the role, and where it takes two the other one has approved. Audit rows name
+    /// him from here on.
+    pub(super) async fn act(&self) -> Result<Context> {
+        let (mut context, permission) = self.permit().await?;
         let actor = permission
             .begin(&context.store, context.clock.now())
             .await?;
@@ -62,49 +81,62 @@ impl Caller {
     }
 
     /// As [`Caller::act`], for what spends the permission in its own transaction.
-    pub(super) async fn permit(&self, capability: Capability) -> Result<(Context, Permission)> {
-        let context = self.open().await?;
-        let permission = match Operators::standing(&context.store).await? {
-            Standing::NoAccounts => Permission::without_accounts(capability),
-            _ => {
-                let operator = self.log_in(&context).await?;
-                let approval = self.options.approval.as_deref().map(ApprovalId::new);
-                let operators = context.operators()?;
-                operators
-                    .permit(&operator, capability, &self.command, approval.as_ref())
-                    .await?
-            }
+    pub(super) async fn permit(&self) -> Result<(Context, Permission)> {
+        let Access::Capability(capability) = self.access()? else {
+            bail!("'{}' takes no capability", self.line.command);
         };
+        let context = self.context().await?;
+        let operator = self.operator(&context).await?;
+        let operators = context.operators()?;
+        // Who sets it right is let in.
+        if capability != Capability::ChangePolicy {
+            operators.check_policy(&context.config.policy).await?;
+        }
+        let approval = self.options.approval.as_deref().map(ApprovalId::new);
+        // Strings always serialise.
+        let line = serde_json::to_string(&self.line).unwrap_or_default();
+        let permission = operators
+            .permit(&operator, capability, &line, approval.as_ref())
+            .await?;
         Ok((context, permission))
     }
 
-    /// Who acts, by his password.
-    pub(super) async fn log_in(&self, context: &Context) -> Result<Operator> {
-        let operators = context.operators()?;
+    /// What every command opens; who may is not asked here.
+    pub(super) async fn context(&self) -> Result<Context> {
+        Context::open(&self.options.config).await
+    }
+
+    /// Where this terminal keeps its session.
+    pub(super) fn session(&self) -> Result<SessionFile> {
+        SessionFile::new(self.options.session.as_deref())
+    }
+
+    /// Who acts, by his session.
+    async fn operator(&self, context: &Context) -> Result<Operator> {
         match Operators::standing(&context.store).await? {
-            Standing::NoAccounts => {
-                bail!("no operator has an account; see `csc-server operator add`")
-            }
+            Standing::NoAccounts => return Err(Error::NoAccounts.into()),
             Standing::Emptied => {
-                operators.check().await?;
+                context.watch()?.look().await?;
                 return Err(Error::Emptied.into());
             }
-            Standing::Accounts(_) => {}
+            Standing::Accounts => {}
         }
-        let name = self.options.operator.as_deref();
-        let name = name.context("say who acts: --as NAME, or CSC_OPERATOR in the environment")?;
-        let password = secret(&format!("Password of {name}"))?;
-        Ok(operators.log_in(name, &password).await?)
+        let token = self.session()?.read()?.ok_or(Error::NoSession)?;
+        Ok(context.operators()?.resume(&token).await?)
+    }
+
+    /// Whose the command is, by the table.
+    fn access(&self) -> Result<Access> {
+        let Line { command, arguments } = &self.line;
+        let options: Vec<_> = arguments.keys().map(String::as_str).collect();
+        match access(command, &options) {
+            Some(access) => Ok(access),
+            None => bail!("the table of capabilities has no row for '{command}': it is nobody's"),
+        }
     }
 }
 
-/// The command and its arguments in one form, however they were typed: what a second officer approves. Secrets are never arguments.
-fn canonical(definition: &Command, matches: &ArgMatches) -> String {
-    #[derive(Serialize)]
-    struct Line<'a> {
-        command: String,
-        arguments: BTreeMap<&'a str, Vec<String>>,
-    }
+fn canonical(definition: &Command, matches: &ArgMatches) -> Line {
     let (mut definition, mut matches) = (definition, matches);
     let mut names = Vec::new();
     let mut arguments = BTreeMap::new();
@@ -118,11 +150,12 @@ fn canonical(definition: &Command, matches: &ArgMatches) -> String {
             let id = argument.get_id().as_str();
             if let (false, Ok(Some(values))) = (argument.is_global_set(), matches.try_get_raw(id)) {
                 let values = values.map(|value| value.to_string_lossy().into_owned());
-                arguments.insert(id, values.collect());
+                arguments.insert(id.to_owned(), values.collect());
             }
         }
     }
-    let command = names.join(" ");
-    // Strings always serialise.
-    serde_json::to_string(&Line { command, arguments }).unwrap_or_default()
+    Line {
+        command: names.join(" "),
+        arguments,
+    }
 }

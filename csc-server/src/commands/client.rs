@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use clap::Subcommand;
 
 use super::{caller::Caller, terminal::say};
-use crate::{ids::ClientId, operator::Capability};
+use crate::ids::ClientId;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -30,7 +30,7 @@ pub(super) enum Command {
 
 impl Command {
     pub(super) async fn run(self, caller: &Caller) -> Result<()> {
-        let context = caller.act(Capability::RegisterClient).await?;
+        let context = caller.act().await?;
         let clients = context.clients();
         match self {
             Self::Add { id, name } => say(&format!(

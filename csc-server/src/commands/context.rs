@@ -21,7 +21,7 @@ use crate::{
     factor::Factors,
     holder::{Accounts, Holder},
     oauth::client::Clients,
-    operator::Operators,
+    operator::{Operators, Watch},
     params,
     store::{Location, Store},
 };
@@ -113,6 +113,11 @@ impl Context {
             self.vault()?,
             self.stretcher.clone(),
         ))
+    }
+
+    /// Watches over them.
+    pub(super) fn watch(&self) -> Result<Watch> {
+        Ok(Watch::new(self.operators()?))
     }
 
     /// The accounts of holders, with this vault.

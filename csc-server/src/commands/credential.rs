@@ -7,15 +7,15 @@ use hsm_adapter::{KeyAlgorithm, Pin, Puk, Vault};
 use super::{
     caller::Caller,
     context::Context,
-    terminal::{new_secret, say, secret},
+    mass,
+    terminal::{code, new_secret, say, secret},
 };
 use crate::{
-    credential::{Credential, Keys},
+    credential::{Credential, Keys, Status},
     enrolment::{Enrolment, NewPin, Request},
     factor::{Error as FactorError, Otp, Purpose},
     holder::Holder,
     ids::{ClientId, CredentialId, FactorId},
-    operator::Capability,
 };
 
 #[derive(Debug, Subcommand)]
@@ -34,6 +34,10 @@ pub(super) enum Command {
     Reactivate(Which),
     /// Revoke for good, and destroy the key.
     Revoke(Which),
+    /// Suspend every active credential: when CA or HSM may be compromised. What was interrupted goes on when it is run again.
+    SuspendAll,
+    /// Revoke every credential for good, and destroy all keys: when CA or HSM are compromised.
+    RevokeAll,
 }
 
 #[derive(Debug, Args)]
@@ -65,32 +69,31 @@ pub(super) struct Add {
 impl Command {
     pub(super) async fn run(self, caller: &Caller) -> Result<()> {
         match self {
-            Self::Add(add) => {
-                add.run(caller.act(Capability::EnrolCredential).await?)
-                    .await
-            }
+            Self::Add(add) => add.run(caller.act().await?).await,
             // The holder's own: PIN, PUK and codes open them, and no operator does.
             Self::ChangePin(which) => which.open(&caller.open().await?).await?.change_pin().await,
             Self::Unblock(which) => which.open(&caller.open().await?).await?.unblock().await,
             Self::ResetPin(which) => which.open(&caller.open().await?).await?.reset_pin().await,
             Self::Suspend(which) => {
-                let context = caller.act(Capability::SuspendCredential).await?;
+                let context = caller.act().await?;
                 let opened = which.open(&context).await?;
                 opened.keys.suspend(&opened.credential).await?;
                 opened.done("is suspended")
             }
             Self::Reactivate(which) => {
-                let context = caller.act(Capability::ReactivateCredential).await?;
+                let context = caller.act().await?;
                 let opened = which.open(&context).await?;
                 opened.keys.reactivate(&opened.credential).await?;
                 opened.done("is active")
             }
             Self::Revoke(which) => {
-                let context = caller.act(Capability::RevokeCredential).await?;
+                let context = caller.act().await?;
                 let opened = which.open(&context).await?;
                 opened.keys.revoke_credential(&opened.credential).await?;
                 opened.done("is revoked, and its key destroyed")
             }
+            Self::SuspendAll => mass::change(&caller.act().await?, Status::Suspended).await,
+            Self::RevokeAll => mass::change(&caller.act().await?, Status::Revoked).await,
         }
     }
 }
@@ -169,7 +172,7 @@ impl Opened<'_> {
             Err(FactorError::Offline) => {}
             Err(error) => return Err(error.into()),
         }
-        Otp::parse(&secret("One-time code")?).context("a code has 6 or 8 digits")
+        code("One-time code")
     }
 
     async fn new_pin(&self) -> Result<NewPin> {

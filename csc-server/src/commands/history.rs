@@ -10,7 +10,6 @@ use crate::{
     audit::{self, Event},
     credential::{Credential, history},
     ids::CredentialId,
-    operator::Capability,
 };
 
 #[derive(Debug, Args)]
@@ -22,7 +21,7 @@ pub(super) struct History {
 
 impl History {
     pub(super) async fn run(self, caller: &Caller) -> Result<()> {
-        let Context { store, clock, .. } = caller.act(Capability::ReadHistory).await?;
+        let Context { store, clock, .. } = caller.act().await?;
         let id = CredentialId::new(self.credential);
         let credential = Credential::by_id(&store, &id)
             .await?

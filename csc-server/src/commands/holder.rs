@@ -7,7 +7,7 @@ use super::{
     caller::Caller,
     terminal::{new_secret, say},
 };
-use crate::{holder::NewHolder, operator::Capability};
+use crate::holder::NewHolder;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -58,7 +58,7 @@ impl Command {
             Self::Block(which) => (which.user, true),
             Self::Unblock(which) => (which.user, false),
         };
-        let context = caller.act(Capability::BlockHolder).await?;
+        let context = caller.act().await?;
         let accounts = context.accounts(&context.vault()?);
         let holder = context.holder(&accounts, &user).await?;
         accounts.set_blocked(&holder, blocked).await?;
@@ -72,7 +72,7 @@ impl Command {
 
 impl Add {
     async fn run(self, caller: &Caller) -> Result<()> {
-        let context = caller.act(Capability::EnrolHolder).await?;
+        let context = caller.act().await?;
         let accounts = context.accounts(&context.vault()?);
         let password = new_secret("Password")?;
         let new = NewHolder {

@@ -9,9 +9,12 @@ mod context;
 mod credential;
 mod history;
 mod holder;
+mod mass;
 mod operator;
 mod otp;
+mod policy;
 mod serve;
+mod session;
 mod slot;
 mod terminal;
 
@@ -62,9 +65,16 @@ enum Command {
     Audit(audit::Command),
     /// What was signed with a credential, one JSON object a line.
     History(history::History),
+    /// Begin a session: every command of an operator wants one.
+    Login(session::Login),
+    /// End the session.
+    Logout,
     /// Who runs the service.
     #[command(subcommand)]
     Operator(operator::Command),
+    /// The settings that two security officers approve.
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// What takes two officers.
     #[command(subcommand)]
     Approval(approval::Command),
@@ -89,6 +99,9 @@ pub async fn run() -> ExitCode {
         Command::Client(command) => command.run(caller).await,
         Command::Audit(command) => command.run(caller).await,
         Command::History(history) => history.run(caller).await,
+        Command::Login(login) => login.run(caller).await,
+        Command::Logout => session::log_out(caller).await,
+        Command::Policy(command) => command.run(caller).await,
         Command::Operator(command) => command.run(caller).await,
         Command::Approval(command) => command.run(caller).await,
     };
@@ -104,5 +117,38 @@ pub async fn run() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::{access, commands};
+
+    /// Every command that can be given, by the names before its arguments.
+    fn leaves(command: &clap::Command, name: &str, into: &mut Vec<String>) {
+        for below in command.get_subcommands() {
+            let name = format!("{name} {}", below.get_name());
+            match below.has_subcommands() {
+                true => leaves(below, &name, into),
+                false => into.push(name.trim().to_owned()),
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_has_its_row_in_the_table_and_every_row_its_command() {
+        let mut leaves_of_all = Vec::new();
+        leaves(&Arguments::command(), "", &mut leaves_of_all);
+        for command in &leaves_of_all {
+            assert!(access(command, &[]).is_some(), "no row for '{command}'");
+        }
+        for row in commands() {
+            let name = row.split(" --").next().unwrap_or(row);
+            assert!(
+                leaves_of_all.iter().any(|command| command == name),
+                "no command '{row}'"
+            );
+        }
     }
 }

@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use hsm_adapter::Vault;
-use qrcode::{QrCode, render::unicode::Dense1x2};
 
 use super::{
     caller::Caller,
     context::Context,
-    terminal::{complain_of, progress, say, secret},
+    terminal::{complain_of, progress, say, say_otpauth, secret},
 };
 use crate::{
     clock::generalized,
@@ -19,7 +18,6 @@ use crate::{
     holder::Holder,
     ids::FactorId,
     notify::PhoneNumber,
-    operator::Capability,
 };
 
 #[derive(Debug, Subcommand)]
@@ -129,7 +127,7 @@ struct Office {
 
 impl Office {
     async fn open(caller: &Caller) -> Result<Self> {
-        let context = caller.act(Capability::EnrolFactor).await?;
+        let context = caller.act().await?;
         let vault = context.vault()?;
         Ok(Self {
             factors: context.factors(&vault),
@@ -165,9 +163,7 @@ impl Office {
                 let digits = add.digits.parse()?;
                 let enrolled = self.factors.enrol_totp(&holder, add.algorithm, digits);
                 let (id, uri) = enrolled.await?;
-                say(&QrCode::new(uri.as_bytes())?.render::<Dense1x2>().build());
-                say("Scan this with the authenticator app; it is not shown again.");
-                say(&uri);
+                say_otpauth(&uri)?;
                 id
             }
             (_, _) => bail!("--number goes with --kind sms"),

@@ -15,7 +15,7 @@ use crate::{
     listener::{Limits, Listener, TlsFiles},
     monitor::Monitor,
     notify::Sender,
-    operator::Standing,
+    operator::{self, Standing},
     worker::Worker,
 };
 
@@ -30,11 +30,14 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
     let vault = context.vault()?;
     context.started().await?;
     context.selftest(&vault).await?;
-    if context.operators()?.check().await? == Standing::NoAccounts {
-        tracing::warn!(
-            "single-operator installation: operators have no accounts, and whoever has the terminal may do everything"
-        );
+    let mut watch = context.watch()?;
+    if watch.look().await? == Standing::NoAccounts {
+        return Err(operator::Error::NoAccounts.into());
     }
+    context
+        .operators()?
+        .check_policy(&context.config.policy)
+        .await?;
     let issuer = context.issuer()?;
     context
         .clients()
@@ -87,6 +90,7 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
         issuer.clone(),
     );
     let monitor = tokio::spawn(monitor.run(stopped.clone()));
+    let watch = tokio::spawn(watch.run(stopped.clone()));
     let kept = tokio::spawn({
         let (keeper, stopped) = (keeper.clone(), stopped.clone());
         async move { keeper.run(stopped).await }
@@ -115,6 +119,7 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
     tokio::join!(api, admin);
     worker.await?.context("the work of the background failed")?;
     monitor.await.context("the monitor of the slots failed")?;
+    watch.await.context("the watch over operators failed")?;
     kept.await.context("the keeper of the audit log failed")?;
     audit::note(&app.store, app.clock.now(), "", Event::Stop).await?;
     if let Err(error) = keeper.seal().await {

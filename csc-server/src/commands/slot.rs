@@ -1,64 +1,131 @@
 //! `csc-server slot …`
 
-use anyhow::Result;
-use clap::Subcommand;
-use hsm_adapter::{Issuer, KeyAlgorithm};
+use anyhow::{Result, ensure};
+use clap::{Args, Subcommand};
+use hsm_adapter::{Issuer, KeyAlgorithm, MacKey, Master};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
-use super::{caller::Caller, context::Context, terminal::say};
+use super::{
+    caller::Caller,
+    context::Context,
+    operator::enrols,
+    terminal::{new_secret, say},
+};
 use crate::{
+    actor::Actor,
     audit::{self, Event},
     ca,
-    operator::Capability,
+    operator::{Error, NewOperator, Operators, Roles, Standing},
     params,
 };
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Make the keys that are missing: master keys in the holder slot, CA and audit keys in the issuer slot, the CA certificate.
-    Init,
+    Init(Init),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Init {
+    /// At installation: the first two operators, security officers; their first passwords are asked twice, or read from standard input.
+    #[arg(long, value_name = "NAME")]
+    officer: Vec<String>,
 }
 
 impl Command {
     pub(super) async fn run(self, caller: &Caller) -> Result<()> {
-        let Self::Init = self;
-        let context = caller.act(Capability::InitSlots).await?;
-        let vault = context.vault()?;
-        let now = context.clock.now();
-        for master in vault.init().await? {
-            report("holder", &master.label, master.created);
-            if master.created {
-                let event = Event::MasterCreated {
-                    label: master.label,
-                };
-                audit::note(&context.store, now, "", event).await?;
-            }
-        }
-        context.selftest(&vault).await?;
-        context
-            .clients()
-            .ensure_direct(&context.config.info.name)
-            .await?;
+        let Self::Init(init) = self;
+        init.run(caller).await
+    }
+}
 
-        let issuer = context.issuer()?;
-        for (label, algorithm) in [
-            (ca::LABEL, context.config.certificate.ca_key),
-            (audit::LABEL, KeyAlgorithm::P256),
-        ] {
-            let (_, created) = issuer.ensure(label, algorithm).await?;
-            report("issuer", label, created);
-            if created {
-                let label = label.to_owned();
-                let event = Event::MasterCreated { label };
-                audit::note(&context.store, now, "", event).await?;
-            }
+impl Init {
+    async fn run(self, caller: &Caller) -> Result<()> {
+        let context = caller.context().await?;
+        if Operators::standing(&context.store).await? == Standing::NoAccounts {
+            return self.found(context).await;
         }
-        if context.ca_certificate().await.is_err() {
-            create_ca(&context, issuer).await?;
+        ensure!(self.officer.is_empty(), Error::Founded);
+        let context = caller.act().await?;
+        make_masters(&context).await?;
+        make_the_rest(&context).await
+    }
+
+    /// Device initialisation under dual control (SC-20): both officers are there, and type their passwords.
+    async fn found(self, mut context: Context) -> Result<()> {
+        let [one, other] = <[String; 2]>::try_from(self.officer).map_err(|_| Error::NoAccounts)?;
+        let passwords = [first_password(&one)?, first_password(&other)?];
+        context.store = context.store.acting(Actor::Installation);
+        let made = make_masters(&context).await?;
+        // Whoever empties the database founds nothing: the token remembers.
+        let fresh = |master: &Master| master.created && master.label == MacKey::Operator.label();
+        ensure!(made.iter().any(fresh), Error::Founded);
+        let founders = [
+            (one.as_str(), passwords[0].as_str()),
+            (&other, &passwords[1]),
+        ];
+        let policy = &context.config.policy;
+        context.operators()?.found(founders, policy).await?;
+        make_the_rest(&context).await?;
+        for name in [&one, &other] {
+            say(&enrols(name));
         }
-        say("both slots are ready");
         Ok(())
     }
+}
+
+fn first_password(name: &str) -> Result<Zeroizing<String>> {
+    let password = new_secret(&format!("First password of {name}"))?;
+    let new = NewOperator {
+        name,
+        roles: Roles::officer(),
+        password: &password,
+    };
+    new.check()?;
+    Ok(password)
+}
+
+/// The keys of the holder slot.
+async fn make_masters(context: &Context) -> Result<Vec<Master>> {
+    let masters = context.vault()?.init().await?;
+    for master in &masters {
+        report("holder", &master.label, master.created);
+        if master.created {
+            let label = master.label.clone();
+            let event = Event::MasterCreated { label };
+            audit::note(&context.store, context.clock.now(), "", event).await?;
+        }
+    }
+    Ok(masters)
+}
+
+/// What stands beside them: proof that they do what is needed, the keys of the issuer slot, the CA.
+async fn make_the_rest(context: &Context) -> Result<()> {
+    context.selftest(&context.vault()?).await?;
+    context
+        .clients()
+        .ensure_direct(&context.config.info.name)
+        .await?;
+
+    let issuer = context.issuer()?;
+    for (label, algorithm) in [
+        (ca::LABEL, context.config.certificate.ca_key),
+        (audit::LABEL, KeyAlgorithm::P256),
+    ] {
+        let (_, created) = issuer.ensure(label, algorithm).await?;
+        report("issuer", label, created);
+        if created {
+            let label = label.to_owned();
+            let event = Event::MasterCreated { label };
+            audit::note(&context.store, context.clock.now(), "", event).await?;
+        }
+    }
+    if context.ca_certificate().await.is_err() {
+        create_ca(context, issuer).await?;
+    }
+    say("both slots are ready");
+    Ok(())
 }
 
 async fn create_ca(context: &Context, issuer: Issuer) -> Result<()> {

@@ -1,6 +1,9 @@
 //! An account as it rests: a row under a MAC. What the service did not write, whoever did, is dead.
+//!
+//! A new account has a first password, which others know, and lets nobody in; `enrol` gives it a password of its owner and his app, and its
+//! first code makes it active.
 
-use hsm_adapter::MacKey;
+use hsm_adapter::{HsmError, MacKey};
 use serde::Serialize;
 use subtle::ConstantTimeEq;
 
@@ -32,14 +35,35 @@ pub(super) struct Stored {
     pub(super) id: OperatorId,
     pub(super) name: String,
     pub(super) roles: String,
+    pub(super) state: String,
+    /// Which of his apps, from 1: each has a seed of its own.
+    pub(super) device: i64,
     pub(super) password: Hashed,
     pub(super) record_mac: Vec<u8>,
+}
+
+/// Where an account stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// No code of its app was seen yet.
+    New,
+    /// Password and app are its owner's.
+    Active,
+}
+
+impl State {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Active => "active",
+        }
+    }
 }
 
 /// The columns of [`Stored::read`], in their order.
 macro_rules! columns {
     () => {
-        "id, name, roles, password_salt, password_cost, password_hash, record_mac"
+        "id, name, roles, state, device, password_salt, password_cost, password_hash, record_mac"
     };
 }
 pub(super) use columns;
@@ -53,6 +77,8 @@ pub struct Listed {
     pub name: String,
     /// Roles, as the row says.
     pub roles: String,
+    /// `new` or `active`, as the row says.
+    pub state: String,
     /// Whether the row is what the service wrote.
     pub genuine: bool,
 }
@@ -63,12 +89,14 @@ impl Stored {
             id: OperatorId::new(row.get::<String>(0)?),
             name: row.get(1)?,
             roles: row.get(2)?,
-            password: Hashed::read(&mut row, 3)?,
-            record_mac: row.get(6)?,
+            state: row.get(3)?,
+            device: row.get(4)?,
+            password: Hashed::read(&mut row, 5)?,
+            record_mac: row.get(8)?,
         })
     }
 
-    /// What the MAC covers: everything but the count of wrong passwords, which changes in SQL and is witnessed by the audit log.
+    /// What the MAC covers: everything but the counts of tries and codes, which change in SQL and are witnessed by the audit log.
     fn record(&self) -> Vec<u8> {
         #[derive(Serialize)]
         struct Record<'a> {
@@ -76,6 +104,8 @@ impl Stored {
             operator: &'a str,
             name: &'a str,
             roles: &'a str,
+            state: &'a str,
+            device: i64,
             salt: String,
             cost: String,
             hash: String,
@@ -85,6 +115,8 @@ impl Stored {
             operator: self.id.as_str(),
             name: &self.name,
             roles: &self.roles,
+            state: &self.state,
+            device: self.device,
             salt: hex::encode(&self.password.salt),
             cost: self.password.cost(),
             hash: hex::encode(&self.password.hash),
@@ -100,9 +132,9 @@ impl Stored {
         now: Millis,
     ) -> Result<(), StoreError> {
         tx.execute(
-            "INSERT INTO operator (id, name, roles, password_salt, password_cost, password_hash, record_mac, seat,
-                 login_failures, login_after, created)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0, $9)",
+            "INSERT INTO operator (id, name, roles, password_salt, password_cost, password_hash, record_mac, seat, created, state,
+                 device, login_failures, login_after, next_step)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0, 0)",
             params![
                 &self.id,
                 self.name.as_str(),
@@ -112,7 +144,9 @@ impl Stored {
                 self.password.hash.clone(),
                 self.record_mac.clone(),
                 seat,
-                now
+                now,
+                self.state.as_str(),
+                self.device
             ],
         )
         .await
@@ -123,7 +157,8 @@ impl Stored {
     pub(super) async fn replace(&self, tx: &mut Tx, old_mac: &[u8]) -> Result<bool, StoreError> {
         let changed = tx
             .execute(
-                "UPDATE operator SET roles = $3, password_salt = $4, password_cost = $5, password_hash = $6, record_mac = $7
+                "UPDATE operator SET roles = $3, password_salt = $4, password_cost = $5, password_hash = $6, record_mac = $7,
+                     state = $8, device = $9
                  WHERE id = $1 AND record_mac = $2",
                 params![
                     &self.id,
@@ -132,7 +167,9 @@ impl Stored {
                     self.password.salt.clone(),
                     self.password.cost(),
                     self.password.hash.clone(),
-                    self.record_mac.clone()
+                    self.record_mac.clone(),
+                    self.state.as_str(),
+                    self.device
                 ],
             )
             .await?;
@@ -159,7 +196,7 @@ impl Operators {
         self.genuine(Stored::read(row)?).await
     }
 
-    /// Every account, in the order of their names; raises the alarm over those the service did not write.
+    /// Every account, in the order of their names, and whether the service wrote it.
     ///
     /// # Errors
     /// When database or HSM fail.
@@ -169,17 +206,18 @@ impl Operators {
         for row in self.store.query(SQL, &[]).await? {
             let stored = Stored::read(row)?;
             let Stored {
-                id, name, roles, ..
+                id,
+                name,
+                roles,
+                state,
+                ..
             } = stored.clone();
-            let genuine = match self.genuine(stored).await {
-                Ok(_) => true,
-                Err(Error::Damaged) => false,
-                Err(error) => return Err(error),
-            };
+            let genuine = self.read(stored).await?.is_some();
             listed.push(Listed {
                 id,
                 name,
                 roles,
+                state,
                 genuine,
             });
         }
@@ -188,30 +226,39 @@ impl Operators {
 
     /// The account, if the service wrote it so; otherwise the alarm.
     pub(super) async fn genuine(&self, stored: Stored) -> Result<Operator, Error> {
-        let mac = self.mac(&stored).await?;
-        let roles = Roles::parse(&stored.roles);
-        match roles.filter(|_| bool::from(mac.ct_eq(&stored.record_mac))) {
-            Some(roles) => Ok(Operator {
-                id: stored.id.clone(),
-                name: stored.name.clone(),
-                roles,
-                row: stored,
-            }),
+        let id = stored.id.clone();
+        match self.read(stored).await? {
+            Some(operator) => Ok(operator),
             None => {
-                self.alarm(Some(&stored.id)).await?;
+                self.alarm(Some(&id)).await?;
                 Err(Error::Damaged)
             }
         }
     }
 
+    async fn read(&self, stored: Stored) -> Result<Option<Operator>, HsmError> {
+        let mac = self.mac(&stored).await?;
+        let roles = Roles::parse(&stored.roles);
+        let roles = roles.filter(|_| bool::from(mac.ct_eq(&stored.record_mac)));
+        Ok(roles.map(|roles| Operator {
+            id: stored.id.clone(),
+            name: stored.name.clone(),
+            roles,
+            row: stored,
+        }))
+    }
+
     /// The account with the MAC of what it says now.
-    pub(super) async fn sealed(&self, mut stored: Stored) -> Result<Stored, Error> {
+    pub(super) async fn sealed(&self, mut stored: Stored) -> Result<Stored, HsmError> {
         stored.record_mac = self.mac(&stored).await?;
         Ok(stored)
     }
 
-    async fn mac(&self, stored: &Stored) -> Result<Vec<u8>, Error> {
-        let mac = self.vault.mac(MacKey::Record, &[&stored.record()]).await?;
+    async fn mac(&self, stored: &Stored) -> Result<Vec<u8>, HsmError> {
+        let mac = self
+            .vault
+            .mac(MacKey::Operator, &[&stored.record()])
+            .await?;
         Ok(mac.to_vec())
     }
 

@@ -44,6 +44,51 @@ impl State {
     }
 }
 
+/// Why a request cannot be approved, refused or used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// Requester and approver are one person.
+    #[error("it takes two: who made a request cannot approve it")]
+    Requester,
+    /// Made by somebody else, or for something else.
+    #[error("the request is another officer's, or for another command")]
+    Other,
+    /// Nobody has approved it yet.
+    #[error("the request still waits for a second officer")]
+    Waiting,
+    /// Somebody has.
+    #[error("the request was approved already")]
+    Approved,
+    /// Somebody refused it.
+    #[error("the request was refused")]
+    Refused,
+    /// It is good once.
+    #[error("the request was used")]
+    Used,
+    /// It is good for a day.
+    #[error("the request has expired; make it again")]
+    Expired,
+    /// His role was removed since.
+    #[error("who approved the request has no role any more that approves this")]
+    Approver,
+}
+
+impl Rejection {
+    /// The name in the audit log.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Requester => "requester",
+            Self::Other => "other",
+            Self::Waiting => "waiting",
+            Self::Approved => "approved",
+            Self::Refused => "refused",
+            Self::Used => "used",
+            Self::Expired => "expired",
+            Self::Approver => "approver",
+        }
+    }
+}
+
 /// A request as the row says it is.
 #[derive(Clone, Debug)]
 pub(super) struct Approval {
@@ -89,16 +134,15 @@ macro_rules! select {
 
 impl Approval {
     /// Refuses to go on from another state, or past its time.
-    pub(super) fn must_be(&self, states: &[State], now: Millis) -> Result<(), Error> {
-        let wrong = match self.state {
-            State::Used => "was used",
-            State::Refused => "was refused",
-            _ if self.requested <= now - LIFETIME => "has expired",
+    pub(super) fn must_be(&self, states: &[State], now: Millis) -> Result<(), Rejection> {
+        Err(match self.state {
+            State::Used => Rejection::Used,
+            State::Refused => Rejection::Refused,
+            _ if self.requested <= now - LIFETIME => Rejection::Expired,
             state if states.contains(&state) => return Ok(()),
-            State::Waiting => "still waits for a second officer",
-            State::Approved => "was approved already",
-        };
-        Err(Error::State(wrong))
+            State::Waiting => Rejection::Waiting,
+            State::Approved => Rejection::Approved,
+        })
     }
 
     fn record(&self) -> Vec<u8> {
@@ -129,7 +173,7 @@ impl Approval {
 }
 
 impl Operators {
-    /// What may still be approved or used of the capabilities this operator has, oldest first.
+    /// What this operator may still approve or use, oldest first.
     ///
     /// # Errors
     /// When database or HSM fail, or a request is not what the service wrote.
@@ -141,7 +185,8 @@ impl Operators {
         for row in self.store.query(SQL, params![since]).await? {
             let approval = self.genuine_request(read(row)?).await?;
             let capability = approval.capability()?;
-            if capability.role_in(&operator.roles).is_none() {
+            let own = approval.requester == operator.id;
+            if !own && capability.approver_in(&operator.roles).is_none() {
                 continue;
             }
             requests.push(Request {
@@ -157,29 +202,68 @@ impl Operators {
         Ok(requests)
     }
 
-    /// Approves a request of somebody else.
+    /// Approves a request of somebody else, who proves himself once more by his password.
     ///
     /// # Errors
-    /// [`Error::SamePerson`], [`Error::NotAllowed`], [`Error::State`].
-    pub async fn approve(&self, operator: &Operator, id: &ApprovalId) -> Result<(), Error> {
+    /// [`Error::NotLoggedIn`], [`Error::NotAllowed`], [`Error::Rejected`].
+    pub async fn approve(
+        &self,
+        operator: &Operator,
+        password: &str,
+        id: &ApprovalId,
+    ) -> Result<(), Error> {
+        let operator = &self.confirmed(&operator.name, password).await?;
         let approval = self.approval(id).await?;
-        let role = self.role(operator, approval.capability()?).await?;
         if approval.requester == operator.id {
-            return Err(Error::SamePerson);
+            return Err(self.reject(operator, id, Rejection::Requester).await?);
         }
-        approval.must_be(&[State::Waiting], self.clock.now())?;
+        let capability = approval.capability()?;
+        let Some(role) = capability.approver_in(&operator.roles) else {
+            return Err(self.not_allowed(operator, capability).await?);
+        };
+        if let Err(rejection) = approval.must_be(&[State::Waiting], self.clock.now()) {
+            return Err(self.reject(operator, id, rejection).await?);
+        }
         self.decide(operator, role, approval, State::Approved).await
     }
 
     /// Refuses a request, also one's own, also one that was approved and not used yet.
     ///
     /// # Errors
-    /// [`Error::NotAllowed`], [`Error::State`].
+    /// [`Error::NotAllowed`], [`Error::Rejected`].
     pub async fn refuse(&self, operator: &Operator, id: &ApprovalId) -> Result<(), Error> {
         let approval = self.approval(id).await?;
-        let role = self.role(operator, approval.capability()?).await?;
-        approval.must_be(&[State::Waiting, State::Approved], self.clock.now())?;
+        let capability = approval.capability()?;
+        let role = match approval.requester == operator.id {
+            true => capability.role_in(&operator.roles),
+            false => capability.approver_in(&operator.roles),
+        };
+        let Some(role) = role else {
+            return Err(self.not_allowed(operator, capability).await?);
+        };
+        let open = [State::Waiting, State::Approved];
+        if let Err(rejection) = approval.must_be(&open, self.clock.now()) {
+            return Err(self.reject(operator, id, rejection).await?);
+        }
         self.decide(operator, role, approval, State::Refused).await
+    }
+
+    /// Records that a request cannot be approved, refused or used so; the answer to it.
+    pub(super) async fn reject(
+        &self,
+        operator: &Operator,
+        id: &ApprovalId,
+        rejection: Rejection,
+    ) -> Result<Error, StoreError> {
+        let store = self
+            .store
+            .acting(actor(operator, operator.any_role(), None));
+        let event = Event::DualRejected {
+            approval: id.to_string(),
+            reason: rejection.name(),
+        };
+        audit::note(&store, self.clock.now(), "", event).await?;
+        Ok(Error::Rejected(rejection))
     }
 
     async fn decide(
@@ -227,9 +311,11 @@ impl Operators {
                 Ok(decided == 1)
             })
             .await?;
-        decided
-            .then_some(())
-            .ok_or(Error::State("was decided by somebody else meanwhile"))
+        // Somebody else decided meanwhile.
+        match decided {
+            true => Ok(()),
+            false => Err(Error::StaleRequest),
+        }
     }
 
     /// Asks for a second officer.
@@ -293,7 +379,7 @@ impl Operators {
     /// The request with the MAC of what it says now.
     pub(super) async fn signed(&self, mut approval: Approval) -> Result<Approval, Error> {
         let record = approval.record();
-        approval.record_mac = self.vault.mac(MacKey::Record, &[&record]).await?.to_vec();
+        approval.record_mac = self.vault.mac(MacKey::Operator, &[&record]).await?.to_vec();
         Ok(approval)
     }
 

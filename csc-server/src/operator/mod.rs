@@ -4,11 +4,14 @@
 //! | --- | --- |
 //! | `role`, `capability` | what a person is here for; who may do what, one table |
 //! | `account` | a row under a MAC: an account that SQL wrote, or changed, is dead and alarmed |
-//! | `login`, `permission` | password → [`Operator`]; operator and capability → [`Permission`], spent once |
+//! | `login`, `session` | password and code → session; session → [`Operator`] |
+//! | `permission` | operator and capability → [`Permission`], spent once |
 //! | `approval` | request → approval by a second officer |
-//! | `manage` | adding operators, granting and removing roles, passwords |
+//! | `policy` | the settings that two officers approved |
+//! | `watch` | alarms over accounts that were forged and acts that were refused |
+//! | `manage` | founding, adding and resetting operators, granting and removing roles |
 //!
-//! Operators are no holders: another table, other passwords, no way from one to the other. Nothing here touches a holder's key; what opens
+//! Operators are no holders: another table, other passwords, other sessions, no way from one to the other. Nothing here touches a holder's key; what opens
 //! that, no operator knows.
 
 mod account;
@@ -17,15 +20,24 @@ mod capability;
 mod login;
 mod manage;
 mod permission;
+mod policy;
 mod role;
+mod session;
+mod watch;
 
 use hsm_adapter::{HsmError, Stretcher, Vault};
 
 pub use account::{Listed, Operator};
-pub use approval::Request;
-pub use capability::{Capability, Persons, table};
+pub use approval::{Rejection, Request};
+#[cfg(test)]
+pub(crate) use capability::commands;
+pub use capability::{Access, Capability, Persons, access, table};
+pub use manage::NewOperator;
 pub use permission::Permission;
+pub use policy::{Difference, hash as policy_hash};
 pub use role::{Incompatible, Role, Roles};
+pub use session::Token;
+pub use watch::Watch;
 
 use crate::{
     clock::Clock,
@@ -37,9 +49,25 @@ use crate::{
 /// Why an operator was not let in, or not let do something.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Unknown, wrong password or delayed: one answer for all.
-    #[error("unknown operator or wrong password")]
+    /// Unknown, wrong password, wrong or used code, or delayed: one answer for all.
+    #[error("unknown operator, wrong password or wrong code")]
     NotLoggedIn,
+    /// None was begun, or it has ended.
+    #[error("you are not logged in, or your session has ended: csc-server login NAME")]
+    NoSession,
+    /// There are none yet.
+    #[error(
+        "no operator has an account yet: csc-server slot init --officer NAME --officer NAME makes the first two"
+    )]
+    NoAccounts,
+    /// His app is in use.
+    #[error(
+        "operator '{0}' is enrolled; two security officers can reset him: csc-server operator reset --name {0}"
+    )]
+    Enrolled(String),
+    /// The first password is known to others.
+    #[error("the new password is the first one: choose another")]
+    SamePassword,
     /// No such account.
     #[error("there is no operator '{0}'; see `csc-server operator list`")]
     Unknown(String),
@@ -50,7 +78,10 @@ pub enum Error {
     #[error("operators had accounts, and all are gone: restore the database")]
     Emptied,
     /// None of the roles has the capability.
-    #[error("operator '{name}' may not do this: no role of his has the capability {}", .capability.name())]
+    #[error(
+        "operator '{name}' may not do this: no role of his has the capability {}; see `csc-server operator roles`",
+        .capability.name()
+    )]
     NotAllowed {
         /// Whose roles.
         name: String,
@@ -59,28 +90,31 @@ pub enum Error {
     },
     /// It takes two: the other one has been asked.
     #[error(
-        "request {0} waits for a second officer: csc-server --as NAME approval approve {0}\n\
+        "request {0} waits for a second officer: csc-server approval approve {0}\n\
          then run the same command again with --approval {0}"
     )]
     Waiting(ApprovalId),
     /// No such request.
     #[error("there is no request '{0}'")]
     NoRequest(ApprovalId),
-    /// Made by somebody else, or for something else.
-    #[error("the request is another officer's, or for another command")]
-    OtherRequest,
-    /// It cannot be used, approved or refused any more, or not yet.
-    #[error("the request {0}")]
-    State(&'static str),
-    /// Requester and approver are one person.
-    #[error("it takes two: who made a request cannot approve it")]
-    SamePerson,
+    /// A request that cannot be approved, refused or used so. Alarmed.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// Somebody else was first.
+    #[error("the request was decided by somebody else meanwhile")]
+    StaleRequest,
     /// A request that the service did not write. Alarmed.
     #[error("the request is not what the service wrote: it is dead")]
     DamagedRequest,
-    /// Founders are security officers.
-    #[error("the first two operators are security officers, and nothing else")]
-    FirstTwo,
+    /// One person is not two.
+    #[error("it takes two: name two security officers")]
+    OneFounder,
+    /// The accounts are founded once in the life of a token.
+    #[error("this installation has had operators already: nobody can be founded")]
+    Founded,
+    /// Another policy than the one that two officers approved.
+    #[error("{0}")]
+    Policy(Difference),
     /// Fewer could approve nothing any more.
     #[error("two security officers must remain")]
     LastTwo,
@@ -107,13 +141,13 @@ pub enum Error {
     Hsm(#[from] HsmError),
 }
 
-/// How many accounts there are, and whether that can be.
+/// Whether there are accounts, and whether that can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// There never was one: whoever has the terminal acts.
+    /// There never was one.
     NoAccounts,
-    /// So many.
-    Accounts(i64),
+    /// There are some.
+    Accounts,
     /// The audit log knows of some, and there is none.
     Emptied,
 }
@@ -146,27 +180,19 @@ impl Operators {
         Ok(match read_counts(store.find(COUNTS, &[]).await?)? {
             (0, 0) => Standing::NoAccounts,
             (0, _) => Standing::Emptied,
-            (accounts, _) => Standing::Accounts(accounts),
+            _ => Standing::Accounts,
         })
-    }
-
-    /// Looks at every account, for the start of the service: alarms over each that the service did not write, and when some are gone.
-    ///
-    /// # Errors
-    /// When database or HSM fail.
-    pub async fn check(&self) -> Result<Standing, Error> {
-        let listed = self.list().await?;
-        let (_, created) = read_counts(self.store.find(COUNTS, &[]).await?)?;
-        if (listed.len() as i64) < created {
-            self.alarm(None).await?;
-        }
-        Ok(Self::standing(&self.store).await?)
     }
 }
 
 /// How many accounts there are, and how many the audit log saw made. The service deletes none.
 const COUNTS: &str = r#"SELECT (SELECT COUNT(*) FROM operator),
     (SELECT COUNT(*) FROM audit WHERE event LIKE '{"event":"USER_CREATED"%')"#;
+
+/// What the store is told when somebody changed the account since it was read; the unit is rolled back.
+fn changed() -> StoreError {
+    StoreError::Conflict("the account was changed meanwhile".to_owned())
+}
 
 async fn counts(tx: &mut Tx) -> Result<(i64, i64), StoreError> {
     read_counts(tx.find(COUNTS, &[]).await?)

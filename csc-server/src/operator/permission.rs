@@ -1,9 +1,8 @@
 //! Operator and capability → permission. A permission is spent once, in the transaction of what it permits.
 
 use super::{
-    Capability, Error, Operator, Operators, Persons, Role, Standing,
-    approval::{Approval, LIFETIME, State},
-    counts,
+    Capability, Error, Operator, Operators, Persons, Role,
+    approval::{Approval, LIFETIME, Rejection, State},
 };
 use crate::{
     actor::Actor,
@@ -18,35 +17,22 @@ use crate::{
 #[derive(Debug)]
 pub struct Permission {
     pub(super) actor: Actor,
-    pub(super) basis: Basis,
+    basis: Basis,
 }
 
 #[derive(Debug)]
-pub(super) enum Basis {
+enum Basis {
     /// One person is enough.
     Alone,
-    /// One of the first two accounts, made before there were two to approve.
-    Seat(i64),
     /// The second officer approved: the request as it will be when used, and the MAC it has until then.
     Approved(Box<Approval>, Vec<u8>),
 }
 
 impl Permission {
-    /// Where operators have no accounts whoever has the terminal may do everything, and make the first account.
-    pub fn without_accounts(capability: Capability) -> Self {
-        Self {
-            actor: Actor::Terminal,
-            basis: match capability {
-                Capability::CreateOperator => Basis::Seat(1),
-                _ => Basis::Alone,
-            },
-        }
-    }
-
     /// Spends it for something that is no single transaction of this database: who acts from now on.
     ///
     /// # Errors
-    /// [`Error::State`] when it was spent or has expired meanwhile.
+    /// [`Error::Rejected`] when it was spent or has expired meanwhile.
     pub async fn begin(self, store: &Store, now: Millis) -> Result<Actor, Error> {
         let actor = self.actor.clone();
         if let Basis::Alone = self.basis {
@@ -61,31 +47,27 @@ impl Permission {
 
     /// Spends it: false when it is no good any more. The first statement of the unit that does what it permits.
     pub(super) async fn spend(&self, tx: &mut Tx, now: Millis) -> Result<bool, StoreError> {
-        match &self.basis {
-            Basis::Alone => Ok(true),
-            // Whoever else takes the same seat fails at its unique column.
-            Basis::Seat(seat) => Ok(counts(tx).await? == (seat - 1, seat - 1)),
-            Basis::Approved(used, old_mac) => {
-                let spent = tx
-                    .execute(
-                        "UPDATE approval SET state = $3, record_mac = $4
-                         WHERE id = $1 AND record_mac = $2 AND state = 'approved' AND requested > $5",
-                        params![
-                            &used.id,
-                            old_mac.clone(),
-                            used.state.name(),
-                            used.record_mac.clone(),
-                            now - LIFETIME
-                        ],
-                    )
-                    .await?;
-                if spent == 1 {
-                    let approval = used.id.to_string();
-                    audit::record(tx, now, "", &Event::DualUsed { approval });
-                }
-                Ok(spent == 1)
-            }
+        let Basis::Approved(used, old_mac) = &self.basis else {
+            return Ok(true);
+        };
+        let spent = tx
+            .execute(
+                "UPDATE approval SET state = $3, record_mac = $4
+                 WHERE id = $1 AND record_mac = $2 AND state = 'approved' AND requested > $5",
+                params![
+                    &used.id,
+                    old_mac.clone(),
+                    used.state.name(),
+                    used.record_mac.clone(),
+                    now - LIFETIME
+                ],
+            )
+            .await?;
+        if spent == 1 {
+            let approval = used.id.to_string();
+            audit::record(tx, now, "", &Event::DualUsed { approval });
         }
+        Ok(spent == 1)
     }
 }
 
@@ -101,22 +83,21 @@ impl Operators {
         command: &str,
         approval: Option<&ApprovalId>,
     ) -> Result<Permission, Error> {
-        let role = self.role(operator, capability).await?;
-        let basis = if capability == Capability::CreateOperator
-            && Self::standing(&self.store).await? == Standing::Accounts(1)
-        {
-            Basis::Seat(2)
-        } else if capability.persons() == Persons::One {
-            Basis::Alone
-        } else if let Some(id) = approval {
-            self.approved(operator, capability, command, id).await?
-        } else {
-            let id = self.request(operator, role, capability, command).await?;
-            return Err(Error::Waiting(id));
+        let role = match capability.role_in(&operator.roles) {
+            Some(role) => role,
+            None => return Err(self.not_allowed(operator, capability).await?),
+        };
+        let basis = match (capability.persons(), approval) {
+            (Persons::One, _) => Basis::Alone,
+            (Persons::Two, Some(id)) => self.approved(operator, capability, command, id).await?,
+            (Persons::Two, None) => {
+                let id = self.request(operator, role, capability, command).await?;
+                return Err(Error::Waiting(id));
+            }
         };
         let approval = match &basis {
             Basis::Approved(approval, _) => Some(approval.id.to_string()),
-            _ => None,
+            Basis::Alone => None,
         };
         Ok(Permission {
             actor: actor(operator, Some(role), approval),
@@ -124,15 +105,12 @@ impl Operators {
         })
     }
 
-    /// The role that lets him; a refusal is recorded.
-    pub(super) async fn role(
+    /// Records that none of his roles lets him; the answer to it.
+    pub(super) async fn not_allowed(
         &self,
         operator: &Operator,
         capability: Capability,
-    ) -> Result<Role, Error> {
-        if let Some(role) = capability.role_in(&operator.roles) {
-            return Ok(role);
-        }
+    ) -> Result<Error, StoreError> {
         let store = self
             .store
             .acting(actor(operator, operator.any_role(), None));
@@ -140,7 +118,7 @@ impl Operators {
             capability: capability.name(),
         };
         audit::note(&store, self.clock.now(), "", event).await?;
-        Err(Error::NotAllowed {
+        Ok(Error::NotAllowed {
             name: operator.name.clone(),
             capability,
         })
@@ -158,17 +136,16 @@ impl Operators {
             || approval.capability != capability.name()
             || approval.command != command
         {
-            return Err(Error::OtherRequest);
+            return Err(self.reject(operator, id, Rejection::Other).await?);
         }
-        approval.must_be(&[State::Approved], self.clock.now())?;
-        // Both must still be who they were: a role removed since then approves nothing.
+        if let Err(rejection) = approval.must_be(&[State::Approved], self.clock.now()) {
+            return Err(self.reject(operator, id, rejection).await?);
+        }
+        // The other one must still be who he was: a role removed since then approves nothing.
         let approver = approval.approver.clone().ok_or(Error::DamagedRequest)?;
         let approver = self.by_id(&approver).await?;
-        if capability.role_in(&approver.roles).is_none() {
-            return Err(Error::NotAllowed {
-                name: approver.name,
-                capability,
-            });
+        if capability.approver_in(&approver.roles).is_none() {
+            return Err(self.reject(operator, id, Rejection::Approver).await?);
         }
         let old_mac = approval.record_mac.clone();
         let used = Approval {
@@ -180,7 +157,7 @@ impl Operators {
 }
 
 /// What a permission is that somebody spent meanwhile.
-pub(super) const SPENT: Error = Error::State("was used, or has expired");
+pub(super) const SPENT: Error = Error::Rejected(Rejection::Used);
 
 pub(super) fn actor(operator: &Operator, role: Option<Role>, approval: Option<String>) -> Actor {
     Actor::Operator {

@@ -64,6 +64,11 @@ pub struct Roles(BTreeSet<Role>);
 pub struct Incompatible(Role, Role);
 
 impl Roles {
+    /// A security officer's: he has no other.
+    pub fn officer() -> Self {
+        Self(BTreeSet::from([Role::SecurityOfficer]))
+    }
+
     /// These roles together.
     ///
     /// # Errors

@@ -9,7 +9,6 @@ use crate::{
     commands::{caller::Caller, terminal::say},
     credential::{Credential, history},
     ids::{ActivationId, CredentialId},
-    operator::Capability,
 };
 
 #[derive(Debug, Args)]
@@ -31,7 +30,7 @@ pub(in crate::commands) struct Proof {
 
 impl Proof {
     pub(super) async fn run(self, caller: &Caller) -> Result<()> {
-        let context = caller.act(Capability::ReadHistory).await?;
+        let context = caller.act().await?;
         let store = &context.store;
         let signature = match (&self.activation, &self.credential, &self.hash) {
             (Some(id), ..) => {

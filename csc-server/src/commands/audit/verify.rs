@@ -21,7 +21,6 @@ use crate::{
         caller::Caller,
         terminal::{progress, progress_octets, say},
     },
-    operator::Capability,
 };
 
 #[derive(Debug, Args)]
@@ -79,7 +78,7 @@ async fn from_database(
     key: Option<Key>,
     anchor: Option<Anchor>,
 ) -> Result<Result<Verdict, Finding>> {
-    let context = caller.act(Capability::ReadAudit).await?;
+    let context = caller.act().await?;
     let key = match key {
         Some(key) => key,
         None => Key::of(&context.issuer()?).await?,
