@@ -19,7 +19,7 @@ use crate::{
     database::Database,
     mail::MailServer,
     server::Server,
-    staff::Apps,
+    staff::Desk,
     wait,
     wire::Api,
 };
@@ -40,7 +40,7 @@ pub struct TestBed {
     database: Database,
     server: Mutex<Option<Server>>,
     terminal: Mutex<()>,
-    pub(crate) apps: Apps,
+    pub(crate) desk: Desk,
     _mail_server: Option<MailServer>,
     _janitor: Child,
 }
@@ -123,7 +123,7 @@ impl Builder {
             database,
             server: Mutex::default(),
             terminal: Mutex::default(),
-            apps: Apps::default(),
+            desk: Desk::default(),
             _mail_server: mail_server,
             _janitor: janitor,
         };

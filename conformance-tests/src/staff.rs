@@ -1,9 +1,9 @@
 //! Operators, made at the terminal as an installation makes them: two security officers found it, and make the others.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{
@@ -25,9 +25,13 @@ pub const ROLES: [&str; 4] = [
 /// founders is made when first needed.
 pub struct Staff<'a>(pub &'a TestBed);
 
-/// The authenticator apps of those that are logged in.
+/// What is known of the operators of a bed.
 #[derive(Default)]
-pub(crate) struct Apps(Mutex<BTreeMap<String, App>>);
+pub(crate) struct Desk {
+    /// Who has a session.
+    hired: Mutex<BTreeSet<String>>,
+    apps: Mutex<BTreeMap<String, App>>,
+}
 
 impl TestBed {
     /// The operators of this bed.
@@ -95,7 +99,7 @@ impl Staff<'_> {
 
     /// Begins a session of this operator; the password may be another than the usual one.
     pub fn log_in(&self, name: &str, password: &str) -> Run {
-        let code = self.apps().get_mut(name).map(App::next_code);
+        let code = lock(&self.0.desk.apps).get_mut(name).map(App::next_code);
         let code = code.unwrap_or_else(|| panic!("{name} has no app"));
         self.0
             .terminal(Some(name), &["login", name], &[password, &code])
@@ -109,24 +113,37 @@ impl Staff<'_> {
             .0
             .terminal(None, &enrol, &passwords.each_ref().map(String::as_str));
         if run.success {
-            self.apps()
-                .insert(name.to_owned(), App::new(app_of(&run.stdout)));
+            lock(&self.0.desk.apps).insert(name.to_owned(), App::new(app_of(&run.stdout)));
         }
         run
     }
 
     /// Makes sure that this operator is there and has a session.
-    fn hire(&self, name: &str) {
-        if self.apps().contains_key(name) {
-            return;
+    pub fn hire(&self, name: &str) {
+        let mut hired = lock(&self.0.desk.hired);
+        for name in ["first", "second", name] {
+            if hired.contains(name) {
+                continue;
+            }
+            if !["first", "second"].contains(&name) {
+                self.add(name);
+            }
+            self.enrol(name).expect("operator enrol");
+            self.log_in(name, &password(name)).expect("login");
+            hired.insert(name.to_owned());
         }
-        if !["first", "second"].contains(&name) {
-            let role = if ROLES.contains(&name) { name } else { return };
-            let add = ["operator", "add", "--name", name, "--role", role];
-            self.by_two(&add, &[&first_password(name)]).expect(name);
-        }
-        self.enrol(name).expect("operator enrol");
-        self.log_in(name, &password(name)).expect("login");
+    }
+
+    fn add(&self, role: &str) {
+        let add = ["operator", "add", "--name", role, "--role", role];
+        let bed = self.0;
+        let id = request_of(&bed.terminal(Some("first"), &add, &[]));
+        let approve = ["approval", "approve", &id];
+        bed.terminal(Some("second"), &approve, &[&password("second")])
+            .expect("approval approve");
+        let add = [&["--approval", &id], &add[..]].concat();
+        bed.terminal(Some("first"), &add, &[&first_password(role)])
+            .expect("operator add");
     }
 
     /// Somebody who has this role.
@@ -141,11 +158,10 @@ impl Staff<'_> {
     pub fn session(&self, name: &str) -> PathBuf {
         self.0.dir().join(format!("{name}.session"))
     }
+}
 
-    fn apps(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, App>> {
-        let Apps(apps) = &self.0.apps;
-        apps.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The operator whose command it is; nobody's when it takes none.
