@@ -22,17 +22,29 @@ use csc_server::{
     audit::{self, Event},
     clock::Clock,
     ids::ApprovalId,
-    operator::{Capability, Error, Operator, Operators, Permission, Role, Roles, Standing},
+    operator::{
+        Capability, Error, NewOperator, Operator, Operators, Permission, Rejection, Role, Roles,
+        Standing, Token, Watch,
+    },
+    otp::Otp,
     params,
     store::{Store, Tx},
 };
 use hsm_adapter::{Cost, Pool, PoolLimits, Stretcher, Vault, memory::MemoryToken};
 
 use support::{Database, on_both};
+use totp_rs::Totp;
 
 on_both! {
-    the_first_two_are_security_officers_and_the_third_takes_both => super::founders;
-    of_two_who_make_the_first_account_at_once_one_does => super::one_founder;
+    two_security_officers_found_and_the_third_takes_both => super::founders;
+    of_two_who_found_at_once_one_does => super::one_founding;
+    a_new_operator_enrols_before_he_acts => super::enrols;
+    a_code_lets_in_once_and_neither_factor_alone_does => super::two_factors;
+    a_session_ends_when_it_is_left_alone_or_grows_old => super::sessions_end;
+    a_session_ends_with_the_account_it_was_begun_for => super::sessions_of_changed_accounts;
+    a_session_that_sql_wrote_is_dead_and_alarmed => super::sessions_by_sql;
+    a_policy_is_what_two_approved_and_nothing_else => super::policy;
+    what_is_refused_or_forged_is_an_alarm_once => super::watched;
     an_approval_is_used_once_on_whatever_node => super::used_once;
     of_an_approval_and_a_refusal_at_once_one_counts => super::decided_once;
     an_approval_is_good_for_its_requester_and_its_command_only => super::bound;
@@ -47,6 +59,9 @@ on_both! {
 }
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
+const STEP: i64 = 30_000;
+const MINUTE: i64 = 60_000;
+const POLICY: &str = r#"{"pin":{"max_failures":5}}"#;
 const COMMAND: &str = r#"{"command":"operator add","arguments":{}}"#;
 
 /// Two nodes on one database and one token, and the clock of both.
@@ -88,38 +103,79 @@ impl World {
     /// A world with so many security officers, at least two.
     async fn with_officers(database: &Database, count: usize) -> (Self, Vec<Operator>) {
         let world = Self::new(database).await;
-        let first = Permission::without_accounts(Capability::CreateOperator);
-        world.add(first, 1, Role::SecurityOfficer).await.unwrap();
-        let first = world.log_in(1).await;
-        let second = world.create(&first, None).await.unwrap();
-        world.add(second, 2, Role::SecurityOfficer).await.unwrap();
-        let mut officers = vec![first, world.log_in(2).await];
+        world.found().await.unwrap();
+        let mut officers = vec![world.enter(1).await, world.enter(2).await];
         for number in 3..=count {
-            let permission = world
-                .permitted(&officers[0], &officers[1], Capability::CreateOperator)
-                .await;
             world
-                .add(permission, number, Role::SecurityOfficer)
+                .made(&officers, number, Role::SecurityOfficer)
                 .await
                 .unwrap();
-            officers.push(world.log_in(number).await);
+            officers.push(world.enter(number).await);
         }
         (world, officers)
     }
 
-    async fn add(&self, permission: Permission, number: usize, role: Role) -> Result<(), Error> {
-        let roles = Roles::new([role]).unwrap();
-        self.nodes[0]
-            .add(permission, &name(number), roles, &password(number))
-            .await
-            .map(drop)
+    async fn found(&self) -> Result<(), Error> {
+        let (names, passwords) = ([name(1), name(2)], [first(1), first(2)]);
+        let founders = [
+            (names[0].as_str(), passwords[0].as_str()),
+            (names[1].as_str(), passwords[1].as_str()),
+        ];
+        self.nodes[0].found(founders, POLICY).await.map(drop)
     }
 
-    async fn log_in(&self, number: usize) -> Operator {
+    async fn add(&self, permission: Permission, number: usize, role: Role) -> Result<(), Error> {
+        let new = NewOperator {
+            name: &name(number),
+            roles: Roles::new([role]).unwrap(),
+            password: &first(number),
+        };
+        self.nodes[0].add(permission, &new).await.map(drop)
+    }
+
+    /// Makes an operator, approved by the second officer.
+    async fn made(&self, officers: &[Operator], number: usize, role: Role) -> Result<(), Error> {
+        let permission = self
+            .permitted(&officers[0], &officers[1], Capability::CreateOperator)
+            .await;
+        self.add(permission, number, role).await
+    }
+
+    /// Enrols and logs in.
+    async fn enter(&self, number: usize) -> Operator {
+        let app = self.enrol(number).await.unwrap();
+        self.log_in(number, &app).await.unwrap().0
+    }
+
+    async fn enrol(&self, number: usize) -> Result<Totp, Error> {
+        let uri = self.nodes[0]
+            .enrol(&name(number), &first(number), &password(number))
+            .await?;
+        Ok(Totp::from_url_unchecked(&*uri).unwrap())
+    }
+
+    /// Logs in with the code of a step that was not used yet.
+    async fn log_in(&self, number: usize, app: &Totp) -> Result<(Operator, Token), Error> {
+        self.pass(STEP);
         self.nodes[0]
-            .log_in(&name(number), &password(number))
+            .log_in(&name(number), &password(number), &self.code(app))
             .await
-            .unwrap()
+    }
+
+    fn code(&self, app: &Totp) -> Otp {
+        let now = self.time.load(Ordering::SeqCst).unsigned_abs() / 1000;
+        Otp::parse(&app.generate(now).to_string()).unwrap()
+    }
+
+    /// This officer approves.
+    async fn approve(
+        &self,
+        node: &Operators,
+        approver: &Operator,
+        id: &ApprovalId,
+    ) -> Result<(), Error> {
+        let number = approver.name.rsplit('-').next().unwrap().parse().unwrap();
+        node.approve(approver, &password(number), id).await
     }
 
     async fn create(
@@ -141,7 +197,7 @@ impl World {
     ) -> Permission {
         let node = &self.nodes[0];
         let id = self.requested(requester, capability).await;
-        node.approve(approver, &id).await.unwrap();
+        self.approve(node, approver, &id).await.unwrap();
         node.permit(requester, capability, COMMAND, Some(&id))
             .await
             .unwrap()
@@ -186,56 +242,250 @@ fn password(number: usize) -> String {
     format!("password of {number}")
 }
 
+fn first(number: usize) -> String {
+    format!("first password of {number}")
+}
+
 async fn founders(database: Database) {
     let world = World::new(&database).await;
     assert_eq!(
         Operators::standing(&world.store).await.unwrap(),
         Standing::NoAccounts
     );
-    let first = || Permission::without_accounts(Capability::CreateOperator);
-    let auditor = world.add(first(), 1, Role::Auditor).await;
-    assert!(matches!(auditor, Err(Error::FirstTwo)), "{auditor:?}");
-    world.add(first(), 1, Role::SecurityOfficer).await.unwrap();
-    let again = world.add(first(), 2, Role::SecurityOfficer).await;
-    assert!(matches!(again, Err(Error::State(_))), "{again:?}");
+    let one = [("anna", "a password"), ("anna", "another password")];
+    let one = world.nodes[0].found(one, POLICY).await;
+    assert!(matches!(one, Err(Error::OneFounder)), "{one:?}");
+    world.found().await.unwrap();
+    let again = [("x", "a password"), ("y", "a password")];
+    let again = world.nodes[1].found(again, POLICY).await;
+    assert!(matches!(again, Err(Error::Founded)), "{again:?}");
 
-    let officer = world.log_in(1).await;
-    let second = world.create(&officer, None).await.unwrap();
-    let auditor = world.add(second, 2, Role::Auditor).await;
-    assert!(matches!(auditor, Err(Error::FirstTwo)), "{auditor:?}");
-    let second = world.create(&officer, None).await.unwrap();
-    world.add(second, 2, Role::SecurityOfficer).await.unwrap();
-
-    let second = world.log_in(2).await;
-    let permission = world
-        .permitted(&officer, &second, Capability::CreateOperator)
-        .await;
-    world.add(permission, 3, Role::Auditor).await.unwrap();
+    let officers = [world.enter(1).await, world.enter(2).await];
+    for officer in &officers {
+        assert_eq!(officer.roles, Roles::officer());
+        let alone = world.create(officer, None).await;
+        assert!(matches!(alone, Err(Error::Waiting(_))), "{alone:?}");
+    }
+    world.made(&officers, 3, Role::Auditor).await.unwrap();
 }
 
-async fn one_founder(database: Database) {
+async fn one_founding(database: Database) {
     let world = World::new(&database).await;
     let found = |node: usize| {
         let operators = world.nodes[node].clone();
         async move {
-            let first = Permission::without_accounts(Capability::CreateOperator);
-            let roles = Roles::new([Role::SecurityOfficer]).unwrap();
-            operators
-                .add(first, &name(node), roles, &password(node))
-                .await
-                .is_ok()
+            let names = [name(node), name(node + 2)];
+            let founders = [
+                (names[0].as_str(), "a password"),
+                (names[1].as_str(), "a password"),
+            ];
+            operators.found(founders, POLICY).await.is_ok()
         }
     };
     let (one, other) = tokio::join!(tokio::spawn(found(0)), tokio::spawn(found(1)));
     assert!(one.unwrap() != other.unwrap());
+    assert_eq!(world.nodes[0].list().await.unwrap().len(), 2);
+}
+
+async fn enrols(database: Database) {
+    let (world, officers) = World::with_officers(&database, 2).await;
+    world.made(&officers, 3, Role::Auditor).await.unwrap();
+    let node = &world.nodes[1];
+    let same = node.enrol(&name(3), &first(3), &first(3)).await;
+    assert!(matches!(same, Err(Error::SamePassword)), "{same:?}");
+    let app = world.enrol(3).await.unwrap();
+    // Who lost what the first one showed does it again; it is the same app.
+    let again = node.enrol(&name(3), &password(3), &first(3)).await.unwrap();
+    let again = Totp::from_url_unchecked(&*again).unwrap();
+    assert_eq!(again.generate(0).to_string(), app.generate(0).to_string());
+    node.enrol(&name(3), &first(3), &password(3)).await.unwrap();
+    world.log_in(3, &app).await.unwrap();
+    let late = node.enrol(&name(3), &password(3), &first(3)).await;
+    assert!(matches!(late, Err(Error::Enrolled(_))), "{late:?}");
+
+    let reset = world
+        .permitted(&officers[0], &officers[1], Capability::ResetOperator)
+        .await;
+    node.reset(reset, &name(3), &first(3)).await.unwrap();
+    let old = world.log_in(3, &app).await;
+    assert!(matches!(old, Err(Error::NotLoggedIn)), "{old:?}");
+    let other = world.enrol(3).await.unwrap();
+    let old = world.log_in(3, &app).await;
+    assert!(
+        matches!(old, Err(Error::NotLoggedIn)),
+        "the old app: {old:?}"
+    );
+    world.log_in(3, &other).await.unwrap();
+}
+
+async fn two_factors(database: Database) {
+    let (world, officers) = World::with_officers(&database, 2).await;
+    world.made(&officers, 3, Role::Auditor).await.unwrap();
+    let app = world.enrol(3).await.unwrap();
+    let node = &world.nodes[1];
+    let code = world.code(&app);
+    let wrong = Otp::parse(if app.generate(0).to_string() == "000000" {
+        "000001"
+    } else {
+        "000000"
+    });
+    for (password, code, why) in [
+        ("a wrong password", &code, "the code alone"),
+        (password(3).as_str(), &wrong.unwrap(), "the password alone"),
+    ] {
+        let one = node.log_in(&name(3), password, code).await;
+        assert!(matches!(one, Err(Error::NotLoggedIn)), "{why}: {one:?}");
+    }
+    let logins = (0..8).map(|number| {
+        let (node, code) = (world.nodes[number % 2].clone(), world.code(&app));
+        tokio::spawn(async move { node.log_in(&name(3), &password(3), &code).await.is_ok() })
+    });
+    let mut logged_in = 0;
+    for login in logins.collect::<Vec<_>>() {
+        logged_in += usize::from(login.await.unwrap());
+    }
+    assert_eq!(logged_in, 1);
+    // The code of the step before is older than the one that was used.
+    world.pass(-STEP);
+    let code = world.code(&app);
+    world.pass(STEP);
+    let earlier = node.log_in(&name(3), &password(3), &code).await;
+    assert!(matches!(earlier, Err(Error::NotLoggedIn)), "{earlier:?}");
+}
+
+/// A world with an operator who has a session.
+async fn with_session(database: &Database) -> (World, Vec<Operator>, Totp, Token) {
+    let (world, officers) = World::with_officers(database, 2).await;
+    world.made(&officers, 3, Role::Auditor).await.unwrap();
+    let app = world.enrol(3).await.unwrap();
+    let (_, token) = world.log_in(3, &app).await.unwrap();
+    (world, officers, app, token)
+}
+
+async fn sessions_end(database: Database) {
+    let (world, _, app, token) = with_session(&database).await;
+    let node = &world.nodes[1];
+    let began = world.time.load(Ordering::SeqCst);
+    // Used every 14 minutes it lasts for a shift.
+    while world.time.load(Ordering::SeqCst) - began < 8 * 60 * MINUTE {
+        assert_eq!(node.resume(&token).await.unwrap().name, name(3));
+        world.pass(14 * MINUTE);
+    }
+    let old = node.resume(&token).await;
+    assert!(matches!(old, Err(Error::NoSession)), "{old:?}");
+
+    let (operator, token) = world.log_in(3, &app).await.unwrap();
+    world.pass(15 * MINUTE - 1);
+    node.resume(&token).await.unwrap();
+    world.pass(15 * MINUTE);
+    let idle = node.resume(&token).await;
+    assert!(matches!(idle, Err(Error::NoSession)), "{idle:?}");
+
+    let (_, token) = world.log_in(3, &app).await.unwrap();
+    node.log_out(&operator, &token).await.unwrap();
+    let ended = node.resume(&token).await;
+    assert!(matches!(ended, Err(Error::NoSession)), "{ended:?}");
+    let unknown = node.resume(&Token::new("nothing")).await;
+    assert!(matches!(unknown, Err(Error::NoSession)), "{unknown:?}");
+}
+
+async fn sessions_of_changed_accounts(database: Database) {
+    let (world, officers, app, token) = with_session(&database).await;
+    let node = &world.nodes[0];
+    let operator = node.resume(&token).await.unwrap();
+    let wrong = node
+        .change_password(&operator, "a wrong password", "another password")
+        .await;
+    assert!(matches!(wrong, Err(Error::NotLoggedIn)), "{wrong:?}");
+    node.resume(&token).await.unwrap();
+    node.change_password(&operator, &password(3), &password(3))
+        .await
+        .unwrap();
+    let changed = node.resume(&token).await;
+    assert!(matches!(changed, Err(Error::NoSession)), "{changed:?}");
+
+    let (_, token) = world.log_in(3, &app).await.unwrap();
+    let removal = world
+        .permitted(&officers[0], &officers[1], Capability::RemoveRole)
+        .await;
+    node.remove(removal, &name(3), Role::Auditor).await.unwrap();
+    let removed = node.resume(&token).await;
+    assert!(matches!(removed, Err(Error::NoSession)), "{removed:?}");
+}
+
+async fn sessions_by_sql(database: Database) {
+    let (world, _, _, token) = with_session(&database).await;
+    for edit in [
+        "UPDATE operator_session SET operator = (SELECT id FROM operator WHERE name = 'officer-1')",
+        "UPDATE operator_session SET begun = begun + 1",
+    ] {
+        let alarms = world.recorded("OPERATOR_INTEGRITY_FAIL").await;
+        world.sql(edit).await;
+        let forged = world.nodes[1].resume(&token).await;
+        assert!(matches!(forged, Err(Error::Damaged)), "{edit}: {forged:?}");
+        let now = world.recorded("OPERATOR_INTEGRITY_FAIL").await;
+        assert_eq!(now, alarms + 1, "{edit}");
+    }
+}
+
+async fn policy(database: Database) {
+    let (world, officers) = World::with_officers(&database, 2).await;
+    let node = &world.nodes[1];
+    node.check_policy(POLICY).await.unwrap();
+    let weaker = r#"{"pin":{"max_failures":50}}"#;
+    let other = node.check_policy(weaker).await;
+    assert!(matches!(other, Err(Error::Policy(_))), "{other:?}");
+    let permission = world
+        .permitted(&officers[0], &officers[1], Capability::ChangePolicy)
+        .await;
+    node.set_policy(permission, weaker).await.unwrap();
+    node.check_policy(weaker).await.unwrap();
+
+    for edit in [
+        r#"UPDATE policy SET settings = '{"pin":{"max_failures":500}}'"#,
+        "DELETE FROM policy",
+    ] {
+        let alarms = world.recorded("OPERATOR_INTEGRITY_FAIL").await;
+        world.sql(edit).await;
+        let forged = node.check_policy(r#"{"pin":{"max_failures":500}}"#).await;
+        assert!(matches!(forged, Err(Error::Damaged)), "{edit}: {forged:?}");
+        let now = world.recorded("OPERATOR_INTEGRITY_FAIL").await;
+        assert_eq!(now, alarms + 1, "{edit}");
+    }
+}
+
+async fn watched(database: Database) {
+    let (world, officers) = World::with_officers(&database, 2).await;
+    let mut watch = Watch::new(world.nodes[1].clone());
+    watch.look().await.unwrap();
+    assert_eq!(world.recorded("OPERATOR_INTEGRITY_FAIL").await, 0);
+    world
+        .sql("UPDATE operator SET roles = 'auditor' WHERE name = 'officer-2'")
+        .await;
+    for _ in 0..3 {
+        watch.look().await.unwrap();
+        assert_eq!(world.recorded("OPERATOR_INTEGRITY_FAIL").await, 1);
+    }
+    world.sql("DELETE FROM operator_session").await;
+    world
+        .sql("DELETE FROM operator WHERE name = 'officer-2'")
+        .await;
+    for _ in 0..3 {
+        watch.look().await.unwrap();
+        assert_eq!(world.recorded("OPERATOR_INTEGRITY_FAIL").await, 2);
+    }
+    drop(officers);
 }
 
 async fn used_once(database: Database) {
     let (world, officers) = World::with_officers(&database, 2).await;
     let id = world
-        .requested(&officers[0], Capability::RotateMasterKeys)
+        .requested(&officers[0], Capability::InitSlots)
         .await;
-    world.nodes[0].approve(&officers[1], &id).await.unwrap();
+    world
+        .approve(&world.nodes[0], &officers[1], &id)
+        .await
+        .unwrap();
     let stores = [world.store.clone(), database.node().await];
     let uses = (0..16).map(|number| {
         let (node, store) = (world.nodes[number % 2].clone(), stores[number % 2].clone());
@@ -246,7 +496,7 @@ async fn used_once(database: Database) {
         );
         tokio::spawn(async move {
             let permission = node
-                .permit(&officer, Capability::RotateMasterKeys, COMMAND, Some(&id))
+                .permit(&officer, Capability::InitSlots, COMMAND, Some(&id))
                 .await;
             match permission {
                 Ok(permission) => permission.begin(&store, now).await.is_ok(),
@@ -268,7 +518,7 @@ async fn decided_once(database: Database) {
         let id = world.requested(&officers[0], Capability::InitSlots).await;
         let [one, other] = &world.nodes;
         let (approved, refused) = tokio::join!(
-            one.approve(&officers[1], &id),
+            world.approve(one, &officers[1], &id),
             other.refuse(&officers[2], &id)
         );
         // What was approved may be refused after that; what was refused is never approved.
@@ -287,11 +537,16 @@ async fn bound(database: Database) {
     let id = world
         .requested(&officers[0], Capability::CreateOperator)
         .await;
-    let same = node.approve(&officers[0], &id).await;
-    assert!(matches!(same, Err(Error::SamePerson)), "{same:?}");
+    let same = world.approve(node, &officers[0], &id).await;
+    assert!(rejected(&same, Rejection::Requester), "{same:?}");
     let early = world.create(&officers[0], Some(&id)).await;
-    assert!(matches!(early, Err(Error::State(_))), "{early:?}");
-    node.approve(&officers[1], &id).await.unwrap();
+    assert!(rejected(&early, Rejection::Waiting), "{early:?}");
+    let borrowed = node.approve(&officers[1], &password(1), &id).await;
+    assert!(
+        matches!(borrowed, Err(Error::NotLoggedIn)),
+        "a session alone approves nothing: {borrowed:?}"
+    );
+    world.approve(node, &officers[1], &id).await.unwrap();
 
     for (operator, capability, command) in [
         (&officers[1], Capability::CreateOperator, COMMAND),
@@ -300,7 +555,11 @@ async fn bound(database: Database) {
         (&officers[0], Capability::CreateOperator, "{}"),
     ] {
         let other = node.permit(operator, capability, command, Some(&id)).await;
-        assert!(matches!(other, Err(Error::OtherRequest)), "{other:?}");
+        assert!(rejected(&other, Rejection::Other), "{other:?}");
+    }
+    for (reason, count) in [("requester", 1), ("waiting", 1), ("other", 4)] {
+        let what = format!(r#""DUAL_REJECTED"%"reason":"{reason}"%"actor""#);
+        assert_eq!(world.recorded(&what).await, count, "{reason}");
     }
     let unknown = world
         .create(&officers[0], Some(&ApprovalId::new("nothing")))
@@ -321,28 +580,28 @@ async fn expires(database: Database) {
             .await,
     ];
     world.pass(DAY - 1);
-    node.approve(&officers[1], &ids[0]).await.unwrap();
+    world.approve(node, &officers[1], &ids[0]).await.unwrap();
     let in_time = world.create(&officers[0], Some(&ids[0])).await.unwrap();
     assert_eq!(node.requests(&officers[1]).await.unwrap().len(), 2);
     world.pass(1);
     assert_eq!(node.requests(&officers[1]).await.unwrap().len(), 0);
 
-    for (late, why) in [
-        (
-            node.approve(&officers[1], &ids[1]).await,
-            "approved too late",
-        ),
-        (
-            world.create(&officers[0], Some(&ids[0])).await.map(drop),
-            "used too late",
-        ),
-        (
-            world.add(in_time, 3, Role::Auditor).await,
-            "spent too late, though permitted in time",
-        ),
-    ] {
-        assert!(matches!(late, Err(Error::State(_))), "{why}: {late:?}");
-    }
+    let late = world.approve(node, &officers[1], &ids[1]).await;
+    assert!(rejected(&late, Rejection::Expired), "{late:?}");
+    let late = world.create(&officers[0], Some(&ids[0])).await;
+    assert!(rejected(&late, Rejection::Expired), "{late:?}");
+    assert_eq!(
+        world
+            .recorded(r#""DUAL_REJECTED"%"reason":"expired""#)
+            .await,
+        2
+    );
+    let spent_late = world.add(in_time, 3, Role::Auditor).await;
+    assert!(rejected(&spent_late, Rejection::Used), "{spent_late:?}");
+}
+
+fn rejected<T>(result: &Result<T, Error>, rejection: Rejection) -> bool {
+    matches!(result, Err(Error::Rejected(found)) if *found == rejection)
 }
 
 async fn approver_gone(database: Database) {
@@ -350,7 +609,10 @@ async fn approver_gone(database: Database) {
     let id = world
         .requested(&officers[0], Capability::CreateOperator)
         .await;
-    world.nodes[0].approve(&officers[2], &id).await.unwrap();
+    world
+        .approve(&world.nodes[0], &officers[2], &id)
+        .await
+        .unwrap();
     let removal = world
         .permitted(&officers[0], &officers[1], Capability::RemoveRole)
         .await;
@@ -359,7 +621,7 @@ async fn approver_gone(database: Database) {
         .await
         .unwrap();
     let used = world.create(&officers[0], Some(&id)).await;
-    assert!(matches!(used, Err(Error::NotAllowed { .. })), "{used:?}");
+    assert!(rejected(&used, Rejection::Approver), "{used:?}");
 }
 
 async fn two_remain(database: Database) {
@@ -388,29 +650,32 @@ async fn two_remain(database: Database) {
 
 async fn accounts_by_sql(database: Database) {
     let (world, officers) = World::with_officers(&database, 3).await;
-    let permission = world
-        .permitted(&officers[0], &officers[1], Capability::CreateOperator)
-        .await;
-    world.add(permission, 4, Role::Auditor).await.unwrap();
+    world.made(&officers, 4, Role::Auditor).await.unwrap();
     let node = &world.nodes[1];
     let edits = [
-        "INSERT INTO operator (id, name, roles, password_salt, password_cost, password_hash, record_mac, login_failures,
-             login_after, created)
-         SELECT 'inserted', 'officer-5', roles, password_salt, password_cost, password_hash, record_mac, 0, 0, created
+        "INSERT INTO operator (id, name, roles, state, device, password_salt, password_cost, password_hash, record_mac,
+             login_failures, login_after, next_step, created)
+         SELECT 'inserted', 'officer-5', roles, state, device, password_salt, password_cost, password_hash, record_mac, 0, 0, 0,
+             created
          FROM operator WHERE name = 'officer-1'",
         "UPDATE operator SET roles = 'security-officer' WHERE name = 'officer-4'",
         "UPDATE operator SET password_hash = (SELECT o.password_hash FROM operator o WHERE o.name = 'officer-2')
          WHERE name = 'officer-1'",
-        "UPDATE operator SET roles = '' WHERE name = 'officer-2'",
+        "UPDATE operator SET state = 'new' WHERE name = 'officer-2'",
     ];
+    let code = Otp::parse("123456").unwrap();
     for (edit, (number, typed)) in edits.into_iter().zip([(5, 1), (4, 4), (1, 2), (2, 2)]) {
         let alarms = world.recorded("OPERATOR_INTEGRITY_FAIL").await;
         world.sql(edit).await;
-        let dead = node.log_in(&name(number), &password(typed)).await;
+        let dead = node.log_in(&name(number), &password(typed), &code).await;
+        assert!(matches!(dead, Err(Error::Damaged)), "{edit}: {dead:?}");
+        let dead = node
+            .enrol(&name(number), &password(typed), "another password")
+            .await;
         assert!(matches!(dead, Err(Error::Damaged)), "{edit}: {dead:?}");
         assert_eq!(
             world.recorded("OPERATOR_INTEGRITY_FAIL").await,
-            alarms + 1,
+            alarms + 2,
             "{edit}"
         );
     }
@@ -426,7 +691,7 @@ async fn accounts_by_sql(database: Database) {
     world
         .sql("UPDATE operator SET name = 'officer-6' WHERE name = 'officer-3'")
         .await;
-    let renamed = node.log_in("officer-6", &password(3)).await;
+    let renamed = node.log_in("officer-6", &password(3), &code).await;
     assert!(matches!(renamed, Err(Error::Damaged)), "{renamed:?}");
 }
 
@@ -443,7 +708,7 @@ async fn approvals_by_sql(database: Database) {
         world.sql(edit).await;
         let used = world.create(&officers[0], Some(&id)).await;
         assert!(matches!(used, Err(Error::DamagedRequest)), "{used:?}");
-        let approved = world.nodes[1].approve(&officers[0], &id).await;
+        let approved = world.approve(&world.nodes[1], &officers[0], &id).await;
         assert!(
             matches!(approved, Err(Error::DamagedRequest)),
             "{approved:?}"
@@ -457,25 +722,11 @@ async fn approvals_by_sql(database: Database) {
 }
 
 async fn emptied(database: Database) {
-    let (world, officers) = World::with_officers(&database, 2).await;
-    let permission = world
-        .permitted(&officers[0], &officers[1], Capability::CreateOperator)
-        .await;
-    world.sql("DELETE FROM approval").await;
-    world
-        .sql("DELETE FROM operator WHERE name = 'officer-2'")
-        .await;
-    let second = world.create(&officers[0], None).await.unwrap();
-    let again = world.add(second, 2, Role::SecurityOfficer).await;
-    assert!(
-        matches!(again, Err(Error::State(_))),
-        "a seat is taken once: {again:?}"
-    );
-    drop(permission);
+    let (world, _) = World::with_officers(&database, 2).await;
+    world.sql("DELETE FROM operator_session").await;
     world.sql("DELETE FROM operator").await;
-
     assert_eq!(
-        world.nodes[0].check().await.unwrap(),
+        Watch::new(world.nodes[0].clone()).look().await.unwrap(),
         Standing::Emptied,
         "not as if there had never been one"
     );
@@ -485,25 +736,33 @@ async fn emptied(database: Database) {
             .await,
         1
     );
-    let first = Permission::without_accounts(Capability::CreateOperator);
-    let again = world.add(first, 1, Role::SecurityOfficer).await;
-    assert!(matches!(again, Err(Error::State(_))), "{again:?}");
+    let again = world.found().await;
+    assert!(matches!(again, Err(Error::Founded)), "{again:?}");
 }
 
 async fn delayed(database: Database) {
-    let (world, _) = World::with_officers(&database, 2).await;
+    let (world, officers) = World::with_officers(&database, 2).await;
+    world.made(&officers, 3, Role::Auditor).await.unwrap();
+    let app = world.enrol(3).await.unwrap();
     let guesses = (0..20).map(|number| {
         let node = world.nodes[number % 2].clone();
-        tokio::spawn(async move { node.log_in("officer-1", "a wrong password").await.is_err() })
+        let code = world.code(&app);
+        tokio::spawn(async move {
+            let name = name(3);
+            node.log_in(&name, "a wrong password", &code).await.is_err()
+        })
     });
     for guess in guesses.collect::<Vec<_>>() {
         assert!(guess.await.unwrap());
     }
-    let right = world.nodes[0].log_in(&name(1), &password(1)).await;
+    let right = world.log_in(3, &app).await;
     assert!(matches!(right, Err(Error::NotLoggedIn)), "{right:?}");
-    world.pass(60_000);
-    world.log_in(1).await;
-    let unknown = world.nodes[0].log_in("nobody", "a wrong password").await;
+    world.pass(MINUTE);
+    world.log_in(3, &app).await.unwrap();
+    let code = world.code(&app);
+    let unknown = world.nodes[0]
+        .log_in("nobody", "a wrong password", &code)
+        .await;
     assert!(matches!(unknown, Err(Error::NotLoggedIn)), "{unknown:?}");
 }
 
@@ -512,10 +771,13 @@ async fn actors(database: Database) {
     let id = world
         .requested(&officers[0], Capability::CreateOperator)
         .await;
-    world.nodes[0].approve(&officers[1], &id).await.unwrap();
+    world
+        .approve(&world.nodes[0], &officers[1], &id)
+        .await
+        .unwrap();
     let permission = world.create(&officers[0], Some(&id)).await.unwrap();
     world.add(permission, 3, Role::Auditor).await.unwrap();
-    let auditor = world.log_in(3).await;
+    let auditor = world.enter(3).await;
     let refused = world.create(&auditor, None).await;
     assert!(
         matches!(refused, Err(Error::NotAllowed { .. })),
@@ -535,8 +797,9 @@ async fn actors(database: Database) {
         &format!(r#""security-officer","approval":"{id}""#),
     );
     for (event, actor, count) in [
-        ("USER_CREATED", r#""actor":{"kind":"terminal"}"#, 1),
-        ("USER_CREATED", one.as_str(), 1),
+        ("USER_CREATED", r#""actor":{"kind":"installation"}"#, 2),
+        ("POLICY_CHANGED", r#""actor":{"kind":"installation"}"#, 1),
+        ("OPERATOR_LOGIN_OK", one.as_str(), 1),
         ("DUAL_REQUEST", one.as_str(), 1),
         ("DUAL_APPROVE", other.as_str(), 1),
         ("USER_CREATED", by_both.as_str(), 1),
@@ -555,7 +818,7 @@ async fn actors(database: Database) {
 #[tokio::test]
 async fn units_of_one_commit_each_name_who_acts_in_it() {
     let store = Database::sqlite().node().await;
-    let acting = store.acting(Actor::Terminal);
+    let acting = store.acting(Actor::Installation);
     let units = (0..40).map(|number| {
         let handle = if number % 2 == 0 { &acting } else { &store };
         audit::note(handle, 0, "", Event::Stop)
@@ -567,7 +830,7 @@ async fn units_of_one_commit_each_name_who_acts_in_it() {
         .into_iter()
         .map(|mut row| (row.get(0).unwrap(), row.get(1).unwrap()))
         .collect();
-    let named = r#"{"event":"STOP","actor":{"kind":"terminal"}}"#;
+    let named = r#"{"event":"STOP","actor":{"kind":"installation"}}"#;
     assert_eq!(
         events,
         [
