@@ -1,114 +1,250 @@
-//! Accounts of operators, and what takes two of them.
+//! Accounts of operators, their sessions, and what takes two of them.
 
-use conformance_tests::{KeySpec, TestBed, password_of, register_secret};
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use conformance_tests::{TestBed, first_password_of, password_of, register_secret, until};
 use serde_json::{Value, json};
 
-#[tokio::test]
-async fn without_accounts_the_terminal_acts_and_with_one_every_command_wants_an_operator() {
-    let bed = TestBed::builder().start().await;
-    assert!(bed.log().contains("single-operator installation"));
-    let holder = bed.holder();
-    let otp = bed.mail_otp(&holder);
-    let spec = KeySpec {
-        key: "p256",
-        multisign: 1,
-    };
-    let credential = bed.credential(&holder, &otp.id, &spec).id;
-    let event = bed.sql(r#"SELECT event FROM audit WHERE event LIKE '{"event":"HOLDER_ADDED"%'"#);
-    assert!(
-        event.contains(r#""actor":{"kind":"terminal"}"#),
-        "{event:?}"
-    );
+const LIST: [&str; 2] = ["operator", "list"];
 
-    let founder = ["operator", "add", "--name", "first", "--role"];
-    let auditor = [&founder[..], &["auditor"]].concat();
-    bed.cli(&auditor, &[&password_of("first")])
-        .refused("the first two operators are security officers");
-    bed.staff();
-    for arguments in [
-        &["slot", "init"][..],
-        &["otp", "add", "--holder", &holder.name, "--kind", "mail"],
-        &["credential", "revoke", "--credential", &credential],
-        &["history", "--credential", &credential],
-        &[&founder[..], &["security-officer"]].concat(),
-    ] {
-        bed.cli(arguments, &[]).refused("say who acts: --as NAME");
-        let wrong = bed.cli(
-            &[&["--as", "first"], arguments].concat(),
-            &["a wrong password"],
-        );
-        wrong.refused("unknown operator or wrong password");
-    }
-    // What is public, and what is the holder's.
-    bed.cli(&["ca", "certificate"], &[])
-        .expect("ca certificate");
+#[tokio::test]
+async fn an_installation_takes_two_officers_and_happens_once() {
+    let bed = TestBed::builder().start().await;
+    let init = ["slot", "init"];
+    let found = |names: &[&str]| {
+        let officers = names.iter().flat_map(|name| ["--officer", name]);
+        let arguments: Vec<_> = init.into_iter().chain(officers).collect();
+        let passwords = ["a first password", "a first password"];
+        bed.terminal(None, &arguments, &passwords[..names.len()])
+    };
+    found(&[]).refused("you are not logged in");
+    found(&["x", "y"]).refused("this installation has had operators already");
+
+    // Another database on the same tokens: nobody who empties tables becomes an officer.
     bed.stop().await;
-    bed.start().await;
-    assert_eq!(bed.log().matches("single-operator installation").count(), 1);
+    for file in ["csc.sqlite", "csc.sqlite-wal", "csc.sqlite-shm"] {
+        let _ = fs::remove_file(bed.dir().join(file));
+    }
+    found(&[]).refused("csc-server slot init --officer NAME --officer NAME");
+    found(&["x"]).refused("csc-server slot init --officer NAME --officer NAME");
+    found(&["x", "y"]).refused("this installation has had operators already");
+    bed.terminal(None, &LIST, &[])
+        .refused("no operator has an account yet");
+    let serve = bed.terminal(None, &["serve"], &[]);
+    assert_eq!(serve.code, Some(1));
 }
 
 #[tokio::test]
-async fn an_operator_changes_his_own_password_of() {
+async fn every_command_wants_a_session_and_a_session_wants_both_factors() {
+    let bed = TestBed::builder().start().await;
+    let staff = bed.staff();
+    staff.hire("auditor");
+    for arguments in [
+        &["slot", "init"][..],
+        &["otp", "list", "--holder", "x"],
+        &["credential", "revoke-all"],
+        &["history", "--credential", "x"],
+        &["audit", "export"],
+        &["approval", "list"],
+        &["operator", "password"],
+        &["logout"],
+    ] {
+        bed.terminal(None, arguments, &[])
+            .refused("you are not logged in, or your session has ended: csc-server login NAME");
+    }
+    let session = staff.session("auditor");
+    let mode = fs::metadata(&session)
+        .expect("the session is kept")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let token = register_secret(fs::read_to_string(&session).expect("a token").trim());
+    assert!(
+        bed.sql("SELECT COUNT(*) FROM operator_session").trim() == "3",
+        "with the founders"
+    );
+    assert!(
+        !bed.sql("SELECT hash, record_mac FROM operator_session")
+            .contains(&token)
+    );
+
+    let wrong = ["login", "auditor"];
+    let refusal = "unknown operator, wrong password or wrong code";
+    bed.terminal(None, &wrong, &[&password_of("auditor"), "000000"])
+        .refused(refusal);
+    bed.terminal(None, &["login", "nobody"], &["a wrong password", "000000"])
+        .refused(refusal);
+    bed.terminal(None, &wrong, &[&first_password_of("auditor"), "000000"])
+        .refused(refusal);
+    bed.terminal(
+        None,
+        &["operator", "enrol", "auditor"],
+        &[&password_of("auditor"), "another password"],
+    )
+    .refused("is enrolled");
+
+    staff.run("auditor", &["logout"], &[]).expect("logout");
+    assert!(!session.exists());
+    fs::write(&session, &token).expect("the token is put back");
+    fs::set_permissions(&session, fs::Permissions::from_mode(0o600)).expect("mode 0600");
+    staff
+        .run("auditor", &LIST, &[])
+        .refused("you are not logged in");
+}
+
+#[tokio::test]
+async fn an_operator_changes_his_own_password() {
     let bed = TestBed::builder().start().await;
     let staff = bed.staff();
     let new = register_secret("another password");
+    let change = ["operator", "password"];
     staff
-        .run("auditor", &["operator", "password"], &[&new])
+        .run("auditor", &change, &["a wrong password", &new])
+        .refused("wrong password");
+    staff
+        .run("auditor", &change, &[&password_of("auditor"), &new])
         .expect("operator password");
-    let list = ["operator", "list"];
     staff
-        .run("auditor", &list, &[])
-        .refused("unknown operator or wrong password");
-    bed.cli(&["--as", "auditor", "operator", "list"], &[&new])
-        .expect("operator list");
+        .run("auditor", &LIST, &[])
+        .refused("your session has ended");
+    staff.log_in("auditor", &new).expect("login");
+    staff.run("auditor", &LIST, &[]).expect("operator list");
+}
+
+#[tokio::test]
+async fn who_lost_his_app_is_reset_by_two_and_enrols_again() {
+    let bed = TestBed::builder().start().await;
+    let staff = bed.staff();
+    staff.hire("auditor");
+    let reset = ["operator", "reset", "--name", "auditor"];
+    staff
+        .run("auditor", &reset, &["x"])
+        .refused("may not do this");
+    staff
+        .by_two(&reset, &[&first_password_of("auditor")])
+        .expect("operator reset");
+    staff
+        .run("auditor", &LIST, &[])
+        .refused("your session has ended");
+    staff
+        .log_in("auditor", &password_of("auditor"))
+        .refused("wrong password or wrong code");
+    staff.enrol("auditor").expect("operator enrol");
+    staff
+        .log_in("auditor", &password_of("auditor"))
+        .expect("login");
+    staff.run("auditor", &LIST, &[]).expect("operator list");
 }
 
 #[tokio::test]
 async fn an_account_that_sql_wrote_is_dead_and_the_log_raises_the_alarm() {
     let bed = TestBed::builder().start().await;
     let staff = bed.staff();
+    staff.hire("auditor");
     bed.sql("UPDATE operator SET roles = 'security-officer' WHERE name = 'auditor'");
-    bed.sql("INSERT INTO operator (id, name, roles, password_salt, password_cost, password_hash, record_mac, login_failures,
-             login_after, created)
-         SELECT 'inserted', 'intruder', roles, password_salt, password_cost, password_hash, record_mac, 0, 0, created
+    bed.sql(
+        "INSERT INTO operator (id, name, roles, state, device, password_salt, password_cost, password_hash, record_mac,
+             login_failures, login_after, next_step, created)
+         SELECT 'inserted', 'intruder', roles, state, device, password_salt, password_cost, password_hash, record_mac, 0, 0, 0,
+             created
          FROM operator WHERE name = 'first'",
     );
-    for (name, typed) in [("auditor", "auditor"), ("intruder", "first")] {
-        let list = ["--as", name, "operator", "list"];
-        bed.cli(&list, &[&password_of(typed)])
-            .refused("the account is not what the service wrote");
-    }
-    let listed = staff
-        .run("first", &["operator", "list"], &[])
-        .expect("operator list");
+    let dead = "the account is not what the service wrote";
+    staff.run("auditor", &LIST, &[]).refused(dead);
+    bed.terminal(
+        None,
+        &["login", "intruder"],
+        &[&password_of("first"), "000000"],
+    )
+    .refused(dead);
+    let listed = staff.run("first", &LIST, &[]).expect("operator list");
     let dead = listed
         .lines()
         .filter(|line| line.contains(r#""genuine":false"#));
     assert_eq!(dead.count(), 2, "{listed}");
     let recorded = bed
         .sql(r#"SELECT event FROM audit WHERE event LIKE '{"event":"OPERATOR_INTEGRITY_FAIL"%'"#);
-    assert_eq!(recorded.lines().count(), 4, "{recorded}");
+    assert_eq!(recorded.lines().count(), 2, "{recorded}");
 
     bed.stop().await;
     assert!(!bed.log().contains("not what the service wrote"));
     bed.start().await;
-    let alarms = bed.log();
-    let alarms = alarms
+    let log = bed.log();
+    let alarms = log
         .lines()
-        .filter(|line| line.contains("not what the service wrote"));
-    assert_eq!(
-        alarms
-            .filter(|line| line.contains(r#""level":"ERROR""#))
-            .count(),
-        2
-    );
+        .filter(|line| line.contains("not what the service wrote") && line.contains("ERROR"));
+    assert_eq!(alarms.count(), 2, "{log}");
 
+    bed.sql("DELETE FROM operator_session");
     bed.sql("DELETE FROM approval");
     bed.sql("DELETE FROM operator");
-    let add = ["--user", "x", "--given-name", "X", "--surname", "X"];
-    let add = [&["holder", "add"], &add[..], &["--email", "x@example.test"]].concat();
-    bed.cli(&add, &["password of x"])
+    staff
+        .run("first", &LIST, &[])
         .refused("restore the database");
+}
+
+#[tokio::test]
+async fn a_refused_act_is_an_alarm_of_the_running_service() {
+    let bed = TestBed::builder().start().await;
+    let staff = bed.staff();
+    staff
+        .run("ra-officer", &["slot", "init"], &[])
+        .refused("may not do this");
+    let id = staff.request(&["slot", "init"]);
+    staff
+        .approve("first", &id)
+        .refused("who made a request cannot approve it");
+    until("both alarms in the log", async || {
+        let log = bed.log();
+        let alarm = |what: &str| {
+            log.lines()
+                .any(|line| line.contains("see the audit log") && line.contains(what))
+        };
+        (alarm("CAPABILITY_REFUSED") && alarm("DUAL_REJECTED")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_policy_that_two_have_not_approved_stops_the_service() {
+    let bed = TestBed::builder().start().await;
+    let staff = bed.staff();
+    staff.hire("ra-officer");
+    bed.stop().await;
+    let path = bed.dir().join("csc-server.toml");
+    let text = fs::read_to_string(&path).expect("the configuration is there");
+    let weaker = format!("{text}\n[pin]\nmax_failures = 9\n");
+    fs::write(&path, &weaker).expect("it can be written");
+
+    let differs = "pin.max_failures: approved the default, configured 9";
+    bed.terminal(None, &["serve"], &[]).refused(differs);
+    staff
+        .run("ra-officer", &["otp", "list", "--holder", "x"], &[])
+        .refused(differs);
+    let shown = bed.cli(&["policy", "show"], &[]).expect("policy show");
+    let hash = shown.lines().find_map(|line| line.strip_prefix("hash: "));
+    let hash = hash.expect("a line with the hash").to_owned();
+    let set = ["policy", "set", &hash];
+    staff
+        .run("ra-officer", &set, &[])
+        .refused("may not do this");
+    bed.terminal(None, &["policy", "set", "0000"], &[])
+        .refused("the policy of the configuration has the hash");
+
+    let id = staff.request(&set);
+    staff.approve("second", &id).expect("approval approve");
+    // What was approved is this policy: no other takes its place.
+    fs::write(&path, weaker.replace("= 9", "= 90")).expect("it can be written");
+    staff
+        .with(&id, &set, &[])
+        .refused("the policy of the configuration has the hash");
+    fs::write(&path, &weaker).expect("it can be written");
+    staff.with(&id, &set, &[]).expect("policy set");
+    bed.start().await;
+    bed.stop().await;
+    fs::write(&path, &text).expect("it can be written");
+    bed.terminal(None, &["serve"], &[])
+        .refused("pin.max_failures: approved 9, configured the default");
 }
 
 #[tokio::test]
@@ -118,11 +254,16 @@ async fn a_request_is_good_for_one_command_of_one_officer_once() {
     let add = |name| ["operator", "add", "--name", name, "--role", "auditor"];
     let id = staff.request(&add("third"));
     staff
-        .run("first", &["approval", "approve", &id], &[])
+        .approve("first", &id)
         .refused("who made a request cannot approve it");
+    staff.approve("auditor", &id).refused("may not do this");
     staff
-        .run("auditor", &["approval", "approve", &id], &[])
-        .refused("may not do this");
+        .run(
+            "second",
+            &["approval", "approve", &id],
+            &[&password_of("first")],
+        )
+        .refused("wrong password");
     let early = staff.with(&id, &add("third"), &["password of third"]);
     early.refused("still waits for a second officer");
 
@@ -139,9 +280,7 @@ async fn a_request_is_good_for_one_command_of_one_officer_once() {
         request["command"],
         json!({"command": "operator add", "arguments": {"name": ["third"], "role": ["auditor"]}})
     );
-    staff
-        .run("second", &["approval", "approve", &id], &[])
-        .expect("an approval");
+    staff.approve("second", &id).expect("an approval");
 
     let other = staff.with(&id, &add("fourth"), &["password of fourth"]);
     other.refused("another officer's, or for another command");
@@ -167,7 +306,7 @@ async fn a_request_is_good_for_one_command_of_one_officer_once() {
         .run("second", &["approval", "refuse", &id], &[])
         .expect("a refusal");
     staff
-        .run("second", &["approval", "approve", &id], &[])
+        .approve("second", &id)
         .refused("the request was refused");
     staff
         .with(&id, &["slot", "init"], &[])

@@ -479,9 +479,7 @@ async fn watched(database: Database) {
 
 async fn used_once(database: Database) {
     let (world, officers) = World::with_officers(&database, 2).await;
-    let id = world
-        .requested(&officers[0], Capability::InitSlots)
-        .await;
+    let id = world.requested(&officers[0], Capability::InitSlots).await;
     world
         .approve(&world.nodes[0], &officers[1], &id)
         .await

@@ -158,7 +158,7 @@ impl Stored {
         let changed = tx
             .execute(
                 "UPDATE operator SET roles = $3, password_salt = $4, password_cost = $5, password_hash = $6, record_mac = $7,
-                     state = $8, device = $9
+                     state = $8, device = $9, next_step = CASE WHEN device = $9 THEN next_step ELSE 0 END
                  WHERE id = $1 AND record_mac = $2",
                 params![
                     &self.id,

@@ -12,9 +12,11 @@ use super::{COUNTS, Error, Operators, Standing, read_counts};
 use crate::{clock::Millis, ids::OperatorId, params};
 
 /// How often a node looks.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_secs(5);
 /// How far back it looks at the audit log: rows come late when a transaction of another process takes its time.
 const BACK: Millis = 5 * 60 * 1000;
+/// How far back it looks at first: what was refused while no service ran is an alarm too.
+const AT_FIRST: Millis = 24 * 60 * 60 * 1000;
 /// The events that are alarms, as terminal commands record them too.
 const ALARMS: [&str; 4] = [
     "CAPABILITY_REFUSED",
@@ -34,10 +36,10 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// From now on.
+    /// Nothing is said yet.
     pub fn new(operators: Operators) -> Self {
         Self {
-            since: operators.clock.now(),
+            since: operators.clock.now() - AT_FIRST,
             operators,
             damaged: BTreeSet::new(),
             seen: HashSet::new(),
@@ -85,7 +87,8 @@ impl Watch {
 
     async fn look_at_log(&mut self) -> Result<(), Error> {
         const SQL: &str = "SELECT chain, sequence, event FROM audit WHERE person = '' AND time >= $1 ORDER BY time";
-        let since = self.since.max(self.operators.clock.now() - BACK);
+        let since = self.since;
+        self.since = self.operators.clock.now() - BACK;
         let mut seen = HashSet::new();
         for mut row in self.operators.store.query(SQL, params![since]).await? {
             let event: String = row.get(2)?;
