@@ -103,6 +103,7 @@ pub(crate) async fn master_keys_are_made_once(fixture: Fixture) {
         "seal-derive/v1",
         "store/v1",
         "pin-check/v1",
+        "puk-check/v1",
         "otp/v1",
         "pepper/v1",
         "record-mac/v1",
@@ -154,17 +155,17 @@ pub(crate) async fn a_master_key_does_one_thing_and_does_not_leave(fixture: Fixt
     // Nor does a derived key, and a label does not serve another purpose.
     assert!(matches!(hsm.wrap(kek, kek), Err(HsmError::Refused(_))));
     if let Kind::SoftHsm(_) = fixture.kind {
-        seven_objects_that_cannot_be_read();
+        no_object_can_be_read();
     }
 }
 
 /// What the token itself says of the objects that are there.
-fn seven_objects_that_cannot_be_read() {
+fn no_object_can_be_read() {
     use cryptoki::object::{Attribute, AttributeInfo, AttributeType};
 
     let session = softhsm_session();
     let objects = session.find_objects(&[Attribute::Token(true)]).unwrap();
-    assert_eq!(objects.len(), 7);
+    assert_eq!(objects.len(), 8);
     for object in objects {
         let value = session.get_attribute_info(object, &[AttributeType::Value]);
         assert!(matches!(value.unwrap()[..], [AttributeInfo::Sensitive]));
@@ -192,6 +193,7 @@ pub(crate) async fn a_mac_is_bound_to_its_purpose_and_to_each_part(fixture: Fixt
     let mut macs = Vec::new();
     for key in [
         MacKey::PinCheck,
+        MacKey::PukCheck,
         MacKey::Otp,
         MacKey::Pepper,
         MacKey::Record,
@@ -209,7 +211,7 @@ pub(crate) async fn a_mac_is_bound_to_its_purpose_and_to_each_part(fixture: Fixt
         .await
         .unwrap();
 
-    assert_eq!(again, macs[1]);
+    assert_eq!(again, macs[2]);
     for (number, mac) in macs.iter().enumerate() {
         assert!(!macs[number + 1..].contains(mac));
     }
