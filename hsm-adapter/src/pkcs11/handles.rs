@@ -22,11 +22,10 @@ impl Handles {
         }
     }
 
-    /// Keeps the master keys that the token still has: others were destroyed, perhaps by another process. False when none of
-    /// those that were there is: then it is the token that is gone.
+    /// Keeps the master keys that the token still has: others were destroyed, perhaps by another process. False when it has
+    /// none at all, although some were there: then it is the token that is gone.
     pub(super) fn keep_masters(&mut self, labels: &[String]) -> bool {
-        let some = self.masters.keys().any(|label| labels.contains(label));
-        if !some && !self.masters.is_empty() {
+        if labels.is_empty() && !self.masters.is_empty() {
             return false;
         }
         self.masters.retain(|label, _| labels.contains(label));
