@@ -61,6 +61,9 @@ impl MasterSet {
 pub(super) enum MasterKey {
     SealDerive,
     Store,
+    PinCheck,
+    PukCheck,
+    Record,
     Mac(MacKey),
 }
 
@@ -68,11 +71,11 @@ impl MasterKey {
     pub(super) const ALL: [Self; 8] = [
         Self::SealDerive,
         Self::Store,
-        Self::Mac(MacKey::PinCheck),
-        Self::Mac(MacKey::PukCheck),
+        Self::PinCheck,
+        Self::PukCheck,
         Self::Mac(MacKey::Otp),
         Self::Mac(MacKey::Pepper),
-        Self::Mac(MacKey::Record),
+        Self::Record,
         Self::Mac(MacKey::Pseudonym),
     ];
 
@@ -80,11 +83,11 @@ impl MasterKey {
         match self {
             Self::SealDerive => "seal-derive",
             Self::Store => "store",
-            Self::Mac(MacKey::PinCheck) => "pin-check",
-            Self::Mac(MacKey::PukCheck) => "puk-check",
+            Self::PinCheck => "pin-check",
+            Self::PukCheck => "puk-check",
             Self::Mac(MacKey::Otp) => "otp",
             Self::Mac(MacKey::Pepper) => "pepper",
-            Self::Mac(MacKey::Record) => "record-mac",
+            Self::Record => "record-mac",
             Self::Mac(MacKey::Pseudonym) => "pseudonym",
         }
     }
@@ -97,7 +100,7 @@ impl MasterKey {
         match self {
             Self::SealDerive => KeyUse::Derive,
             Self::Store => KeyUse::Encrypt,
-            Self::Mac(_) => KeyUse::Mac,
+            Self::PinCheck | Self::PukCheck | Self::Record | Self::Mac(_) => KeyUse::Mac,
         }
     }
 
@@ -105,10 +108,10 @@ impl MasterKey {
     pub(super) fn set(self) -> Option<MasterSet> {
         match self {
             Self::Store => Some(MasterSet::Store),
-            Self::SealDerive | Self::Mac(MacKey::PinCheck | MacKey::PukCheck | MacKey::Record) => {
+            Self::SealDerive | Self::PinCheck | Self::PukCheck | Self::Record => {
                 Some(MasterSet::Sealing)
             }
-            Self::Mac(MacKey::Otp | MacKey::Pepper | MacKey::Pseudonym) => None,
+            Self::Mac(_) => None,
         }
     }
 }
@@ -188,11 +191,11 @@ impl Masters {
     pub(super) fn mac(
         &self,
         hsm: &mut dyn Hsm,
-        key: MacKey,
+        key: MasterKey,
         version: u32,
         parts: &[&[u8]],
     ) -> Result<[u8; 32], HsmError> {
-        let key = self.find(hsm, MasterKey::Mac(key), version)?;
+        let key = self.find(hsm, key, version)?;
         hsm.mac(key, &formula::prefixed(parts))
     }
 

@@ -85,19 +85,13 @@ pub struct Activation {
     pub secret: Secret,
 }
 
-/// HMAC keys, one a purpose.
+/// HMAC keys for whatever the service says is theirs, one a purpose. They do not rotate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MacKey {
-    /// PIN check values.
-    PinCheck,
-    /// PUK check values.
-    PukCheck,
     /// Codes the service sends.
     Otp,
     /// Passwords: the keyed step after Argon2id.
     Pepper,
-    /// Records of credentials.
-    Record,
     /// Pseudonyms of persons in the audit log.
     Pseudonym,
 }
@@ -156,7 +150,7 @@ impl Vault {
         }
     }
 
-    /// HMAC over length-prefixed parts, under the version in use.
+    /// HMAC over length-prefixed parts.
     ///
     /// # Errors
     /// When the HSM does not answer.
@@ -170,24 +164,21 @@ impl Vault {
             .run(Speed::Fast, move |session| {
                 let hsm = session.hsm.as_mut();
                 let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_slice()).collect();
-                let version = match MasterKey::Mac(key).set() {
-                    Some(set) => masters.current(hsm, set)?,
-                    None => FIRST,
-                };
-                masters.mac(hsm, key, version, &parts)
+                masters.mac(hsm, MasterKey::Mac(key), FIRST, &parts)
             })
             .await
     }
 
-    /// The MAC of a record of a key that was sealed under this version of the master keys.
+    /// The MAC of a record under this version of the master keys: what it is kept with.
     ///
     /// # Errors
-    /// When the HSM does not answer.
+    /// [`HsmError::Refused`] when that version is not there, or the HSM does not answer.
     pub async fn record_mac(&self, masters: u32, record: &[u8]) -> Result<[u8; 32], HsmError> {
         let (record, keys) = (record.to_vec(), self.masters.clone());
         self.pool
             .run(Speed::Fast, move |session| {
-                keys.mac(session.hsm.as_mut(), MacKey::Record, masters, &[&record])
+                let hsm = session.hsm.as_mut();
+                keys.mac(hsm, MasterKey::Record, masters, &[&record])
             })
             .await
     }

@@ -8,8 +8,8 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{
-    MacKey, MasterSet, Pin, SealedKey, Vault, formula,
-    master::Masters,
+    MasterSet, Pin, SealedKey, Vault, formula,
+    master::{MasterKey, Masters},
     seal::{self, damaged},
 };
 use crate::{Cost, Hsm, HsmError, VaultError, pool::Speed};
@@ -253,7 +253,7 @@ fn judge(
     sealed: &SealedPuk,
     unlock: &[u8; 32],
 ) -> Result<(), VaultError> {
-    let right = masters.mac(hsm, MacKey::PukCheck, sealed.masters, &[unlock]);
+    let right = masters.mac(hsm, MasterKey::PukCheck, sealed.masters, &[unlock]);
     if bool::from(right.map_err(damaged)?.ct_eq(&sealed.check)) {
         Ok(())
     } else {
@@ -271,7 +271,7 @@ fn seal(
     mut next: SealedPuk,
 ) -> Result<SealedPuk, VaultError> {
     next.masters = masters.current(hsm, MasterSet::Sealing)?;
-    let check = masters.mac(hsm, MacKey::PukCheck, next.masters, &[target])?;
+    let check = masters.mac(hsm, MasterKey::PukCheck, next.masters, &[target])?;
     next.check = check.to_vec();
     if let Some(dek) = dek {
         let to = (next.masters, target);

@@ -5,7 +5,7 @@
 //! copies of the rows die with the key).
 
 use super::{
-    MacKey, Master, MasterSet, OwnedPlace, Place, Vault, formula,
+    Master, MasterSet, OwnedPlace, Place, Vault, formula,
     master::{FIRST, MasterKey, Masters},
     seal,
 };
@@ -75,7 +75,20 @@ impl Vault {
             .await
     }
 
-    /// The version of a set that is in use as far as this process knows; 0 before it used any.
+    /// The version of a set that is in use.
+    ///
+    /// # Errors
+    /// [`HsmError::Missing`] when none is.
+    pub async fn current_version(&self, set: MasterSet) -> Result<u32, HsmError> {
+        let masters = self.masters.clone();
+        self.pool
+            .run(Speed::Fast, move |session| {
+                masters.current(session.hsm.as_mut(), set)
+            })
+            .await
+    }
+
+    /// The same as far as this process knows; 0 before it used any.
     pub fn known_version(&self, set: MasterSet) -> u32 {
         self.masters.known(set)
     }
@@ -245,8 +258,8 @@ fn check(hsm: &mut dyn Hsm, masters: &Masters) -> Result<(), VaultError> {
         return Err(unfit("AES-GCM does not give back what it took").into());
     }
     let version = masters.current(hsm, MasterSet::Sealing)?;
-    let one = masters.mac(hsm, MacKey::Record, version, &[b"check"])?;
-    if one != masters.mac(hsm, MacKey::Record, version, &[b"check"])? {
+    let one = masters.mac(hsm, MasterKey::Record, version, &[b"check"])?;
+    if one != masters.mac(hsm, MasterKey::Record, version, &[b"check"])? {
         return Err(unfit("HMAC gives two values for one input").into());
     }
     seal::seal_new(hsm, masters, version, KeyAlgorithm::P256, &[0; 32])?;

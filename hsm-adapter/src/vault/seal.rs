@@ -3,7 +3,7 @@
 use subtle::ConstantTimeEq;
 
 use super::{
-    Activation, MacKey, MasterSet, Pin, Place, SealedKey, Vault, formula,
+    Activation, MasterSet, Pin, Place, SealedKey, Vault, formula,
     master::{MasterKey, Masters},
     scratch::Scratch,
 };
@@ -56,7 +56,7 @@ impl Vault {
                 key.spki = sealed.spki;
                 key.key_blob = masters.seal(hsm, &place(&row, KEY_BLOB), &sealed.key_blob)?;
                 key.w_pin = masters.seal(hsm, &place(&row, W_PIN), &sealed.w_pin)?;
-                let check = masters.mac(hsm, MacKey::PinCheck, key.masters, &[&*unlock])?;
+                let check = masters.mac(hsm, MasterKey::PinCheck, key.masters, &[&*unlock])?;
                 key.pin_check = check.to_vec();
                 Ok(key.clone())
             })
@@ -230,10 +230,10 @@ pub(super) fn reseal(
     let w_pin = rewrap(hsm, masters, from, wrapped, (current, target))?;
     next.w_pin = masters.seal(hsm, &place(&row_of(next), W_PIN), &w_pin)?;
     next.pin_check = masters
-        .mac(hsm, MacKey::PinCheck, current, &[target])?
+        .mac(hsm, MasterKey::PinCheck, current, &[target])?
         .to_vec();
     next.record_mac = masters
-        .mac(hsm, MacKey::Record, current, &[&next.record])?
+        .mac(hsm, MasterKey::Record, current, &[&next.record])?
         .to_vec();
     next.masters = current;
     Ok(())
@@ -257,7 +257,7 @@ pub(super) fn judge_pin(
     key: &SealedKey,
     unlock: &[u8; 32],
 ) -> Result<(), VaultError> {
-    let check = masters.mac(hsm, MacKey::PinCheck, key.masters, &[unlock]);
+    let check = masters.mac(hsm, MasterKey::PinCheck, key.masters, &[unlock]);
     if bool::from(check.map_err(damaged)?.ct_eq(&key.pin_check)) {
         Ok(())
     } else {
@@ -271,7 +271,7 @@ pub(super) fn judge_record(
     masters: &Masters,
     key: &SealedKey,
 ) -> Result<(), VaultError> {
-    let mac = masters.mac(hsm, MacKey::Record, key.masters, &[&key.record]);
+    let mac = masters.mac(hsm, MasterKey::Record, key.masters, &[&key.record]);
     if bool::from(mac.map_err(damaged)?.ct_eq(&key.record_mac)) {
         Ok(())
     } else {

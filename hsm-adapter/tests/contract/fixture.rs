@@ -3,8 +3,8 @@
 use std::{env, fs, future::Future, path::PathBuf, process::Command, sync::Arc, time::Duration};
 
 use hsm_adapter::{
-    Activation, Content, Cost, Digest, DigestAlgorithm, KeyAlgorithm, MacKey, Pin, Pool,
-    PoolLimits, Scheme, SealedKey, Secret, Stretcher, Token, Vault,
+    Activation, Content, Cost, Digest, DigestAlgorithm, KeyAlgorithm, Pin, Pool, PoolLimits,
+    Scheme, SealedKey, Secret, Stretcher, Token, Vault,
     memory::MemoryToken,
     pkcs11::{Pkcs11Token, Profile, TokenSelector},
 };
@@ -82,7 +82,7 @@ impl Fixture {
         let generated = self.vault.generate(credential, 1, algorithm, &pin()).await;
         let mut key = generated.unwrap();
         key.record = format!("record of {credential}").into_bytes();
-        let mac = self.vault.mac(MacKey::Record, &[&key.record]).await;
+        let mac = self.vault.record_mac(key.masters, &key.record).await;
         key.record_mac = mac.unwrap().to_vec();
         key
     }
