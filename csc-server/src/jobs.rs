@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hsm_adapter::{HsmError, Place, Vault};
+use hsm_adapter::{HsmError, Vault, version_of};
 use tokio::sync::watch;
 
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     ids::random_id,
     notify::{Mailer, Outgoing},
     params,
+    sealed::SealedColumn,
     store::{Store, StoreError, Tx},
 };
 
@@ -17,6 +18,14 @@ use crate::{
 const LEASE: Millis = 60_000;
 /// How often a node looks for work that nobody told it about.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// The payloads.
+pub static PAYLOADS: SealedColumn = SealedColumn {
+    table: "job",
+    field: "payload",
+    select: "SELECT id, payload FROM job WHERE store = $1 AND id > $2 ORDER BY id LIMIT $3",
+    update: "UPDATE job SET payload = $3, store = $4 WHERE id = $1 AND payload = $2",
+};
 
 /// A job that is ready to be enqueued.
 #[derive(Clone, Debug)]
@@ -34,7 +43,7 @@ impl Job {
     /// When the HSM fails.
     pub async fn mail(vault: &Vault, mail: &Outgoing, gives_up: Millis) -> Result<Self, HsmError> {
         let id = random_id();
-        let payload = vault.seal(&place(&id), &mail.to_octets()).await?;
+        let payload = vault.seal(&PAYLOADS.place(&id), &mail.to_octets()).await?;
         Ok(Self {
             id,
             kind: "mail",
@@ -49,8 +58,15 @@ impl Job {
     /// When the database fails.
     pub async fn enqueue(&self, tx: &mut Tx, now: Millis) -> Result<(), StoreError> {
         tx.execute(
-            "INSERT INTO job (id, kind, payload, due, attempts, gives_up) VALUES ($1, $2, $3, $4, 0, $5)",
-            params![self.id.as_str(), self.kind, self.payload.clone(), now, self.gives_up],
+            "INSERT INTO job (id, kind, payload, store, due, attempts, gives_up) VALUES ($1, $2, $3, $6, $4, 0, $5)",
+            params![
+                self.id.as_str(),
+                self.kind,
+                self.payload.clone(),
+                now,
+                self.gives_up,
+                version_of([self.payload.as_slice()])
+            ],
         )
         .await
         .map(drop)
@@ -131,7 +147,7 @@ impl Runner {
     }
 
     async fn send(&self, id: &str, payload: &[u8], attempts: i64) -> bool {
-        let opened = match self.vault.unseal(&place(id), payload).await {
+        let opened = match self.vault.unseal(&PAYLOADS.place(id), payload).await {
             Ok(opened) => opened,
             Err(HsmError::Refused(reason)) => {
                 tracing::error!(job = id, %reason, "a sealed mail does not open; dropped");
@@ -153,13 +169,5 @@ impl Runner {
                 false
             }
         }
-    }
-}
-
-fn place(id: &str) -> Place<'_> {
-    Place {
-        table: "job",
-        row: id,
-        field: "payload",
     }
 }

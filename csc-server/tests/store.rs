@@ -7,62 +7,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod support;
+
 use csc_server::{
-    audit::{self, Chain, Event},
+    audit::{self, Event},
     params,
-    store::{Location, Store, StoreError, Tx},
+    store::{Store, StoreError, Tx},
 };
-use sqlx::Executor;
-
-/// A database of its own for one test, and as many nodes on it as asked for.
-struct Database {
-    location: Location,
-    _folder: tempfile::TempDir,
-}
-
-impl Database {
-    fn sqlite() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Self {
-            location: Location::Sqlite(folder.path().join("store.sqlite")),
-            _folder: folder,
-        }
-    }
-
-    async fn postgres() -> Self {
-        let url = std::env::var("CSC_TEST_POSTGRES")
-            .expect("CSC_TEST_POSTGRES is not set: start `conformance-tests/run`");
-        let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
-        let name = format!("store_{}", csc_server::ids::random_id());
-        let admin = sqlx::PgPool::connect_with(options.clone()).await.unwrap();
-        admin
-            .execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
-            .await
-            .unwrap();
-        Self {
-            location: Location::Postgres(Box::new(options.database(&name))),
-            _folder: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    async fn node(&self) -> Store {
-        Store::open(&self.location, 2, Box::new(Chain::start()))
-            .await
-            .unwrap()
-    }
-}
-
-/// Runs a test on both databases.
-macro_rules! on_both {
-    ($($(#[$doc:meta])* $name:ident => $test:expr;)*) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { $test(super::Database::sqlite()).await; })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $name() { $test(super::Database::postgres().await).await; })*
-        }
-    };
-}
+use support::{Database, on_both};
 
 on_both! {
     what_a_unit_wrote_is_there_for_every_node => super::written_is_there;

@@ -17,6 +17,7 @@ use crate::{
     jobs,
     listener::{Limits, Listener, TlsFiles},
     notify::Mailer,
+    rotation::Mover,
 };
 
 /// Runs the service until SIGTERM or SIGINT, then lets requests in flight finish.
@@ -32,6 +33,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         .check()
         .await
         .context("the holder slot does not do what is needed")?;
+    context.rotation(&vault).register().await?;
     let issuer = context.issuer()?;
     context
         .clients()
@@ -72,6 +74,11 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         mailer,
     };
     let runner = tokio::spawn(runner.run(stopped.clone()));
+    let mover = Mover {
+        store: store.clone(),
+        vault: vault.clone(),
+    };
+    let mover = tokio::spawn(mover.run(stopped.clone()));
     for (name, listener) in [("api", &public), ("admin", &private)] {
         tracing::info!(listener = name, address = %listener.local_addr(), "listening");
     }
@@ -94,6 +101,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
     });
     tokio::join!(api, admin);
     runner.await.context("the runner of jobs failed")?;
+    mover.await.context("the mover of rows failed")?;
     audit::note(&app.store, app.clock.now(), "", Event::Stop).await?;
     tracing::info!("stopped");
     Ok(())

@@ -9,6 +9,7 @@ mod lifecycle;
 mod order;
 mod owned;
 mod pin;
+pub mod reseal;
 pub mod sad;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ use hsm_adapter::{HsmError, Vault, VaultError};
 pub use authorise::{Approval, Issued};
 pub use order::{Hash, Order, SignOrder};
 pub use owned::{Credential, Status, record};
+pub(crate) use reseal::oldest;
 pub use sad::Permit;
 
 use crate::{clock::Clock, factor::Factors, store::Store, store::StoreError};

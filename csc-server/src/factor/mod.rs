@@ -10,10 +10,11 @@ mod totp;
 
 use std::time::Duration;
 
-use hsm_adapter::{HsmError, Vault};
+use hsm_adapter::{HsmError, Vault, version_of};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+pub use self::totp::SEEDS;
 use crate::{
     audit::{self, Event},
     clock::{Clock, Millis},
@@ -234,9 +235,9 @@ impl Factors {
         self.store
             .write(async move |tx| {
                 tx.execute(
-                    "INSERT INTO factor (id, holder, kind, seed, last_step, failures, created)
-                     VALUES ($1, $2, $3, $4, 0, 0, $5)",
-                    params![&id, &holder, kind.name(), seed.clone(), now],
+                    "INSERT INTO factor (id, holder, kind, seed, store, last_step, failures, created)
+                     VALUES ($1, $2, $3, $4, $6, 0, 0, $5)",
+                    params![&id, &holder, kind.name(), seed.clone(), now, version_of(seed.as_deref())],
                 )
                 .await?;
                 let added = Event::FactorAdded {

@@ -1,6 +1,5 @@
 //! TOTP (RFC 6238): SHA-1, 30 s, 6 digits, one step of drift either way; what every authenticator app can do.
 
-use hsm_adapter::Place;
 use totp_rs::{Algorithm, Builder, Totp};
 use zeroize::Zeroizing;
 
@@ -9,11 +8,20 @@ use crate::{
     holder::Holder,
     ids::FactorId,
     params,
+    sealed::SealedColumn,
     store::{StoreError, Tx},
 };
 
 /// What the authenticator app shows as the name of the service.
 const ISSUER: &str = "Remote signing";
+
+/// The seeds.
+pub static SEEDS: SealedColumn = SealedColumn {
+    table: "factor",
+    field: "seed",
+    select: "SELECT id, seed FROM factor WHERE store = $1 AND id > $2 ORDER BY id LIMIT $3",
+    update: "UPDATE factor SET seed = $3, store = $4 WHERE id = $1 AND seed = $2",
+};
 
 impl Factors {
     /// Gives a holder a new seed: the factor and the `otpauth` URI for his app, shown once.
@@ -26,7 +34,10 @@ impl Factors {
     ) -> Result<(FactorId, Zeroizing<String>), Error> {
         let id = FactorId::random();
         let seed = self.vault.random::<20>().await?;
-        let sealed = self.vault.seal(&place(&id), seed.as_slice()).await?;
+        let sealed = self
+            .vault
+            .seal(&SEEDS.place(id.as_str()), seed.as_slice())
+            .await?;
         let uri = generator(seed.as_slice(), &holder.user_name)?.to_url();
         let uri = uri.map_err(|_| StoreError::Corrupt("a user name that fits no otpauth URI"))?;
         self.insert(id.clone(), Kind::Totp, Some(sealed), holder)
@@ -39,7 +50,10 @@ impl Factors {
             .seed
             .as_deref()
             .ok_or(StoreError::Corrupt("a TOTP factor without a seed"))?;
-        let seed = self.vault.unseal(&place(&factor.id), sealed).await?;
+        let seed = self
+            .vault
+            .unseal(&SEEDS.place(factor.id.as_str()), sealed)
+            .await?;
         let seconds = u64::try_from(self.clock.now() / 1000).unwrap_or_default();
         let step = generator(&seed, "")?.check(&otp.0, seconds);
         Ok(step
@@ -62,14 +76,6 @@ pub(super) async fn take(
         )
         .await?;
     Ok(taken == 1)
-}
-
-fn place(id: &FactorId) -> Place<'_> {
-    Place {
-        table: "factor",
-        row: id.as_str(),
-        field: "seed",
-    }
 }
 
 fn generator(seed: &[u8], account: &str) -> Result<Totp, StoreError> {

@@ -44,17 +44,32 @@ CREATE TABLE token (
 CREATE INDEX token_grant ON token (grant_id);
 CREATE INDEX token_expires ON token (expires);
 
+-- Versions of the master keys that a row may be under. Each row names the oldest it needs, so that a version in use cannot be taken
+-- out of use; when it was, no row can name it any more, whoever writes it.
+CREATE TABLE store_version (
+    version BIGINT NOT NULL PRIMARY KEY,
+    announced BIGINT NOT NULL,
+    made BIGINT
+);
+CREATE TABLE sealing_version (
+    version BIGINT NOT NULL PRIMARY KEY,
+    announced BIGINT NOT NULL,
+    made BIGINT
+);
+
 -- What a holder has (the OTP); what he knows (the PIN) is sealed into the credential.
 CREATE TABLE factor (
     id TEXT NOT NULL PRIMARY KEY,
     holder TEXT NOT NULL REFERENCES holder (id),
     kind TEXT NOT NULL,
     seed BLOB,
+    store BIGINT REFERENCES store_version (version),
     last_step BIGINT NOT NULL,
     failures BIGINT NOT NULL,
     created BIGINT NOT NULL
 );
 CREATE INDEX factor_holder ON factor (holder);
+CREATE INDEX factor_store ON factor (store, id);
 
 CREATE TABLE credential (
     id TEXT NOT NULL PRIMARY KEY,
@@ -69,15 +84,16 @@ CREATE TABLE credential (
     spki_hash BLOB NOT NULL UNIQUE,
     key_blob BLOB NOT NULL,
     w_pin BLOB NOT NULL,
+    store BIGINT REFERENCES store_version (version),
     pin_check BLOB NOT NULL,
     pin_salt BLOB NOT NULL,
     pin_cost TEXT NOT NULL,
-    masters BIGINT NOT NULL,
+    masters BIGINT NOT NULL REFERENCES sealing_version (version),
     pin_failures BIGINT NOT NULL,
     puk_salt BLOB,
     puk_cost TEXT,
     puk_check BLOB,
-    puk_masters BIGINT,
+    puk_masters BIGINT REFERENCES sealing_version (version),
     w_puk BLOB,
     puk_failures BIGINT NOT NULL,
     unblocks BIGINT NOT NULL,
@@ -88,6 +104,9 @@ CREATE TABLE credential (
     created BIGINT NOT NULL
 );
 CREATE INDEX credential_holder ON credential (holder, id);
+CREATE INDEX credential_store ON credential (store, id);
+CREATE INDEX credential_masters ON credential (masters, status, id);
+CREATE INDEX credential_puk_masters ON credential (puk_masters);
 
 -- Codes the service sent: bound to the credential when sent, to the hashes when consumed.
 CREATE TABLE otp_challenge (
@@ -114,6 +133,7 @@ CREATE TABLE activation (
     secret_hash BLOB NOT NULL,
     content BLOB NOT NULL,
     wrapped BLOB NOT NULL,
+    masters BIGINT REFERENCES sealing_version (version),
     state TEXT NOT NULL,
     remaining BIGINT NOT NULL,
     expires BIGINT NOT NULL,
@@ -141,11 +161,13 @@ CREATE TABLE job (
     id TEXT NOT NULL PRIMARY KEY,
     kind TEXT NOT NULL,
     payload BLOB NOT NULL,
+    store BIGINT NOT NULL REFERENCES store_version (version),
     due BIGINT NOT NULL,
     attempts BIGINT NOT NULL,
     gives_up BIGINT NOT NULL
 );
 CREATE INDEX job_due ON job (due);
+CREATE INDEX job_store ON job (store, id);
 
 -- The CA certificate of the issuer slot.
 CREATE TABLE issuer (
