@@ -31,6 +31,13 @@ pub struct TestBed {
     _janitor: Child,
 }
 
+/// One more service on the tokens and the database of a test bed; killed when it is dropped.
+pub struct Node {
+    api: Api,
+    pid: PathBuf,
+    server: Option<Server>,
+}
+
 /// What differs from the usual test bed.
 #[derive(Default)]
 pub struct Builder {
@@ -122,6 +129,18 @@ impl TestBed {
         Api::new(format!("http://{address}"), &self.tls)
     }
 
+    /// Starts one more node.
+    pub fn node(&self) -> Node {
+        let server = Server::start(self.csc_server().arg("serve"), &self.log);
+        let pid = self.dir.join(format!("node-{}.pid", server.pid()));
+        write(&pid, &server.pid().to_string());
+        Node {
+            api: Api::new(format!("https://{}", server.api), &self.tls),
+            pid,
+            server: Some(server),
+        }
+    }
+
     /// SIGKILL, as a crash; everything not durable is lost.
     pub fn kill(&self) {
         self.take_server().kill();
@@ -184,6 +203,22 @@ impl TestBed {
     }
 }
 
+impl Node {
+    /// Its API.
+    pub fn api(&self) -> Api {
+        self.api.clone()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.kill();
+        }
+        let _ = fs::remove_file(&self.pid);
+    }
+}
+
 /// The bed that the tests of one file share: starting one takes a moment.
 pub async fn shared() -> &'static TestBed {
     static SHARED: OnceCell<TestBed> = OnceCell::const_new();
@@ -208,9 +243,9 @@ fn scratch() -> PathBuf {
 }
 
 /// A process that outlives this one by a moment: when its standard input ends, however this process ends, it kills the
-/// service and removes the directory. Shared beds live in statics, which are never dropped.
+/// services and removes the directory. Shared beds live in statics, which are never dropped.
 fn janitor(dir: &Path) -> Child {
-    let script = r#"cat; kill -9 "$(cat "$0/server.pid")"; rm -rf "$0""#;
+    let script = r#"cat; cat "$0"/*.pid | xargs kill -9; rm -rf "$0""#;
     let mut shell = Command::new("sh");
     shell.args(["-c", script]).arg(dir);
     shell

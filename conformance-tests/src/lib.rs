@@ -25,7 +25,7 @@ mod tables;
 mod wait;
 mod wire;
 
-pub use bed::{Builder, TestBed, shared};
+pub use bed::{Builder, Node, TestBed, shared};
 pub use binary::{Run, path as binary, run as command};
 pub use canary::{register as register_secret, registered as registered_secrets};
 pub use enrol::{Client, Credential, Holder, KeySpec, Otp, Totp};
