@@ -16,10 +16,19 @@ use crate::{
     binary::{self, Run},
     canary,
     config::Settings,
+    database::Database,
+    mail::MailServer,
     server::Server,
     wait,
     wire::Api,
 };
+
+/// A further process of a service, on the same database and tokens. Killed when it is dropped.
+pub struct Node {
+    server: Option<Server>,
+    tls: reqwest::Certificate,
+    pid: PathBuf,
+}
 
 /// A running service with its tokens, database, outbox and log. Everything goes when it is dropped, or with the test
 /// process, however that ends; only the log stays when `CSC_TEST_LOGS` says where.
@@ -27,7 +36,10 @@ pub struct TestBed {
     dir: PathBuf,
     log: PathBuf,
     tls: reqwest::Certificate,
+    database: Database,
     server: Mutex<Option<Server>>,
+    terminal: Mutex<()>,
+    _mail_server: Option<MailServer>,
     _janitor: Child,
 }
 
@@ -43,6 +55,7 @@ pub struct Node {
 pub struct Builder {
     settings: Settings,
     postgres: bool,
+    mail_server: bool,
 }
 
 impl Builder {
@@ -58,6 +71,12 @@ impl Builder {
         self
     }
 
+    /// Sends mail through a mail server, by SMTP, not into a folder.
+    pub fn mail_server(mut self) -> Self {
+        self.mail_server = true;
+        self
+    }
+
     /// Makes tokens, keys and configuration, and starts the service.
     pub async fn start(mut self) -> TestBed {
         let dir = scratch();
@@ -68,9 +87,18 @@ impl Builder {
             .into_owned();
         let logs = env::var_os("CSC_TEST_LOGS").map_or_else(|| dir.clone(), PathBuf::from);
         let janitor = janitor(&dir);
-        if self.postgres {
-            let url = database(&name.replace('-', "_"));
+        let database = match self.postgres {
+            true => Database::postgres(&name),
+            false => Database::Sqlite(dir.join("csc.sqlite")),
+        };
+        if let Database::Postgres(url) = &database {
             self.settings.set("store.url", &format!("\"{url}\""));
+        }
+        let mail_server = self.mail_server.then(|| MailServer::start(&dir));
+        if let Some(server) = &mail_server {
+            self.settings.remove("mail.outbox");
+            self.settings
+                .set("mail.smtp", &format!("\"smtp://{}\"", server.address));
         }
         let setup = binary::run(
             Command::new(binary::path("softhsm-setup"))
@@ -97,7 +125,10 @@ impl Builder {
             dir,
             log,
             tls,
+            database,
             server: Mutex::default(),
+            terminal: Mutex::default(),
+            _mail_server: mail_server,
             _janitor: janitor,
         };
         bed.cli(&["slot", "init"], &[]).expect("slot init");
@@ -114,6 +145,8 @@ impl TestBed {
 
     /// Runs `csc-server` with these arguments, and these lines on standard input, on this bed's configuration.
     pub fn cli(&self, arguments: &[&str], stdin: &[&str]) -> Run {
+        // One after the other: SoftHSM shows a token without its name while another process logs in to it.
+        let _terminal = self.terminal.lock().unwrap_or_else(PoisonError::into_inner);
         binary::run(self.csc_server().args(arguments), stdin)
     }
 
@@ -148,10 +181,12 @@ impl TestBed {
     }
 
     /// SIGTERM, and waits for the end.
-    pub fn stop(&self) -> ExitStatus {
-        let status = self.take_server().stop();
+    pub async fn stop(&self) -> ExitStatus {
+        let server = self.take_server();
+        // On a thread of its own: connections of this test answer the goodbye meanwhile.
+        let stopped = tokio::task::spawn_blocking(|| server.stop()).await;
         self.forget_pid();
-        status
+        stopped.expect("the service stops")
     }
 
     /// Starts the service again, after [`TestBed::kill`] or [`TestBed::stop`]; it listens on other ports then.
@@ -172,6 +207,27 @@ impl TestBed {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Runs a statement on the database behind the service's back; gives the rows, a line each, columns parted by `|`.
+    pub fn sql(&self, statement: &str) -> String {
+        self.database.run(statement)
+    }
+
+    /// Starts a second process on the same database and tokens: on PostgreSQL only, as operators do.
+    pub fn another_node(&self) -> Node {
+        assert!(
+            matches!(self.database, Database::Postgres(_)),
+            "SQLite serves one node"
+        );
+        let server = Server::start(self.csc_server().arg("serve"), &self.log);
+        let pid = self.dir.join(format!("server-{}.pid", server.pid()));
+        write(&pid, &server.pid().to_string());
+        Node {
+            server: Some(server),
+            tls: self.tls.clone(),
+            pid,
+        }
+    }
+
     /// The directory with the configuration, `csc.sqlite`, `outbox` and `tls/server.pem`.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -183,6 +239,8 @@ impl TestBed {
             .arg("--config")
             .arg(self.dir.join("csc-server.toml"));
         command.env("SOFTHSM2_CONF", self.dir.join("softhsm/softhsm2.conf"));
+        // No secret at any level.
+        command.env("RUST_LOG", "debug,csc_server=trace,hsm_adapter=trace");
         command
     }
 
@@ -204,9 +262,10 @@ impl TestBed {
 }
 
 impl Node {
-    /// Its API.
+    /// The API where this process listens.
     pub fn api(&self) -> Api {
-        self.api.clone()
+        let server = self.server.as_ref().expect("it runs until it is dropped");
+        Api::new(format!("https://{}", server.api), &self.tls)
     }
 }
 
@@ -223,6 +282,13 @@ impl Drop for Node {
 pub async fn shared() -> &'static TestBed {
     static SHARED: OnceCell<TestBed> = OnceCell::const_new();
     SHARED.get_or_init(|| TestBed::builder().start()).await
+}
+
+/// The same on PostgreSQL.
+pub async fn shared_on_postgres() -> &'static TestBed {
+    static SHARED: OnceCell<TestBed> = OnceCell::const_new();
+    let start = || TestBed::builder().postgres().start();
+    SHARED.get_or_init(start).await
 }
 
 const PID: &str = "server.pid";
@@ -245,7 +311,7 @@ fn scratch() -> PathBuf {
 /// A process that outlives this one by a moment: when its standard input ends, however this process ends, it kills the
 /// services and removes the directory. Shared beds live in statics, which are never dropped.
 fn janitor(dir: &Path) -> Child {
-    let script = r#"cat; cat "$0"/*.pid | xargs kill -9; rm -rf "$0""#;
+    let script = r#"cat; cat "$0"/server*.pid | xargs kill -9; rm -rf "$0""#;
     let mut shell = Command::new("sh");
     shell.args(["-c", script]).arg(dir);
     shell
@@ -268,26 +334,8 @@ fn certificate(dir: &Path) -> reqwest::Certificate {
     reqwest::Certificate::from_der(certified.cert.der()).expect("a certificate just made")
 }
 
-/// A new database; gives its URL.
-fn database(name: &str) -> String {
-    let server = env::var("CSC_TEST_POSTGRES")
-        .expect("CSC_TEST_POSTGRES names no PostgreSQL: use conformance-tests/run");
-    let mut psql = Command::new("psql");
-    psql.args([
-        "--no-psqlrc",
-        "--quiet",
-        "--dbname",
-        &server,
-        "--command",
-        &format!("create database {name}"),
-    ]);
-    binary::run(&mut psql, &[]).expect("psql");
-    let mut url = reqwest::Url::parse(&server).expect("CSC_TEST_POSTGRES is a URL");
-    url.set_path(name);
-    url.into()
-}
-
-fn write(path: &Path, text: &str) {
+/// A file that nobody else may read.
+pub(crate) fn write(path: &Path, text: &str) {
     let file = OpenOptions::new()
         .write(true)
         .create(true)

@@ -39,6 +39,10 @@ impl Settings {
         self.0.insert(key.to_owned(), value.to_owned());
     }
 
+    pub(crate) fn remove(&mut self, key: &str) {
+        self.0.remove(key);
+    }
+
     /// The file's text; `slots` are the sections that `softhsm-setup` printed.
     pub(crate) fn toml(&self, slots: &str) -> String {
         let mut text = String::new();

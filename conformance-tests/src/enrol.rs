@@ -4,7 +4,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-use crate::{bed::TestBed, canary, mail::Inbox, wire::V1};
+use crate::{
+    bed::{TestBed, write},
+    binary::Run,
+    canary,
+    mail::Inbox,
+    wire::V1,
+};
 
 /// A person with a password.
 pub struct Holder {
@@ -12,6 +18,8 @@ pub struct Holder {
     pub name: String,
     /// The password.
     pub password: String,
+    /// A telephone number, which the service does not know by itself.
+    pub number: String,
     inbox: Inbox,
 }
 
@@ -26,6 +34,15 @@ pub struct Totp {
     /// The identifier on the command line.
     pub id: String,
     app: totp_rs::Totp,
+}
+
+/// A token that counts, as its maker delivers it.
+pub struct Token {
+    /// What stands on its back.
+    pub serial: String,
+    /// The line of the maker's file.
+    pub line: String,
+    device: totp_rs::Totp,
 }
 
 /// A signing key under a PIN.
@@ -78,6 +95,7 @@ impl TestBed {
         Holder {
             name,
             password,
+            number: format!("+39333{}", random_digits(7)),
             inbox: Inbox::new(self.dir().join("outbox"), address),
         }
     }
@@ -95,13 +113,56 @@ impl TestBed {
         }
     }
 
+    /// Codes by SMS.
+    pub fn sms_otp(&self, holder: &Holder) -> Otp {
+        let arguments = ["otp", "add", "--holder", &holder.name, "--kind", "sms"];
+        let number = ["--number", &holder.number];
+        let printed = self.cli(&[&arguments[..], &number].concat(), &[]);
+        Otp {
+            id: value_of(&printed.expect("otp add"), "otp"),
+        }
+    }
+
+    /// Takes tokens in, from a file as makers deliver it.
+    pub fn import(&self, tokens: &[&Token]) -> Run {
+        let lines = tokens.iter().map(|token| format!("{}\n", token.line));
+        let text = format!("serial,seed,digits,counter\n{}", lines.collect::<String>());
+        self.import_file("csv", &text, &[])
+    }
+
+    /// Takes tokens in, from a file of this format and text.
+    pub fn import_file(&self, format: &str, text: &str, arguments: &[&str]) -> Run {
+        let file = self.secret_file(text);
+        let import = ["otp", "import", "--format", format, &file];
+        self.cli(&[&import[..], arguments].concat(), &[])
+    }
+
+    /// The path of a file that nobody else may read.
+    pub fn secret_file(&self, text: &str) -> String {
+        let path = self.dir().join(format!("secret-{}", random_hex(8)));
+        write(&path, text);
+        path.to_string_lossy().into_owned()
+    }
+
+    /// Hands an imported token out.
+    pub fn assign(&self, token: &Token, holder: &Holder) -> Otp {
+        let arguments = ["otp", "assign", "--serial", &token.serial];
+        let printed = self.cli(&[&arguments[..], &["--holder", &holder.name]].concat(), &[]);
+        Otp {
+            id: value_of(&printed.expect("otp assign"), "otp"),
+        }
+    }
+
     /// Codes of an authenticator app.
     pub fn totp(&self, holder: &Holder) -> Totp {
+        self.totp_with(holder, &[])
+    }
+
+    /// Codes of an authenticator app, with these arguments more.
+    pub fn totp_with(&self, holder: &Holder, arguments: &[&str]) -> Totp {
+        let add = ["otp", "add", "--holder", &holder.name, "--kind", "totp"];
         let printed = self
-            .cli(
-                &["otp", "add", "--holder", &holder.name, "--kind", "totp"],
-                &[],
-            )
+            .cli(&[&add[..], arguments].concat(), &[])
             .expect("otp add");
         let uri = printed
             .lines()
@@ -120,7 +181,7 @@ impl TestBed {
 
     /// A new key pair with its certificate, under a new PIN.
     pub fn credential(&self, holder: &Holder, otp: &str, spec: &KeySpec) -> Credential {
-        let pin = canary::register(random_digits(8));
+        let pin = canary::register(random_pin());
         let multisign = spec.multisign.to_string();
         let arguments = [
             "credential",
@@ -234,6 +295,28 @@ impl Totp {
     }
 }
 
+impl Token {
+    /// A new token of six digits.
+    pub fn random() -> Self {
+        let seed = canary::register(random_hex(20));
+        let serial = format!("T{}", random_digits(8));
+        let device = totp_rs::Builder::new()
+            .with_secret(hex::decode(&seed).expect("hexadecimal"))
+            .with_step_duration(1)
+            .build();
+        Self {
+            line: format!("{serial},{seed},6,0"),
+            serial,
+            device: device.expect("a token"),
+        }
+    }
+
+    /// The code of a count.
+    pub fn code(&self, count: u64) -> String {
+        canary::register(self.device.generate(count).to_string())
+    }
+}
+
 /// The value of a line `name: value`.
 fn value_of(printed: &str, name: &str) -> String {
     let value = printed
@@ -249,6 +332,16 @@ fn random_hex(bytes: usize) -> String {
     let mut random = vec![0; bytes];
     getrandom::fill(&mut random).expect("random numbers");
     hex::encode(random)
+}
+
+/// Eight digits that do not come again after four, which would be weak.
+fn random_pin() -> String {
+    loop {
+        let pin = random_digits(8);
+        if pin[..4] != pin[4..] {
+            return pin;
+        }
+    }
 }
 
 fn random_digits(count: usize) -> String {

@@ -1,10 +1,43 @@
-//! The outbox folder: a file a mail.
+//! The outbox folder: a file a mail, put there by the service or by a mail server.
 
-use std::{collections::HashSet, fs, path::PathBuf};
+use std::{
+    collections::HashSet,
+    env, fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
 
 use tokio::sync::Mutex;
 
 use crate::{canary, wait};
+
+/// A mail server that keeps what it gets in `outbox`; it ends with its standard input.
+pub(crate) struct MailServer {
+    /// Host and port.
+    pub(crate) address: String,
+    _process: Child,
+}
+
+impl MailServer {
+    pub(crate) fn start(dir: &Path) -> Self {
+        let python = env::var("PYTHON").expect("PYTHON is not set: use conformance-tests/run");
+        let mut command = Command::new(python);
+        command.args(["-c", include_str!("mail_server.py")]);
+        command.arg(dir.join("outbox"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn().expect("Python can be started");
+        let stdout = process.stdout.take().expect("standard output is a pipe");
+        let mut address = String::new();
+        BufReader::new(stdout)
+            .read_line(&mut address)
+            .expect("the mail server says where it listens");
+        Self {
+            address: address.trim().to_owned(),
+            _process: process,
+        }
+    }
+}
 
 /// The mails to one address.
 pub(crate) struct Inbox {

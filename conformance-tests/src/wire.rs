@@ -97,12 +97,19 @@ impl Api {
 
     /// Calls a CSC method with a bearer token.
     pub async fn call(&self, version: Version, method: &str, token: &str, body: Value) -> Answer {
-        self.send(
-            self.post(&version.path(method))
-                .bearer_auth(token)
-                .json(&body),
-        )
-        .await
+        self.send(self.method(version, method, token, &body)).await
+    }
+
+    /// A CSC method with a bearer token, not sent yet.
+    pub fn method(
+        &self,
+        version: Version,
+        method: &str,
+        token: &str,
+        body: &Value,
+    ) -> RequestBuilder {
+        let request = self.post(&version.path(method));
+        request.bearer_auth(token).json(body)
     }
 
     /// Calls a CSC method without an `Authorization` header.
@@ -150,16 +157,15 @@ impl Api {
 
     /// Sends a request made by hand.
     pub async fn send(&self, request: RequestBuilder) -> Answer {
-        let response = request
-            .send()
-            .await
-            .unwrap_or_else(|error| panic!("no answer: {error:?}"));
+        let answer = self.try_send(request).await;
+        answer.unwrap_or_else(|error| panic!("no answer: {error:?}"))
+    }
+
+    /// Sends a request made by hand to a service that may go away before it has answered.
+    pub async fn try_send(&self, request: RequestBuilder) -> Result<Answer, reqwest::Error> {
+        let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let text = response
-            .text()
-            .await
-            .unwrap_or_else(|error| panic!("the answer broke off: {error:?}"));
-        Answer::new(status, headers, text)
+        Ok(Answer::new(status, headers, response.text().await?))
     }
 
     /// The status of a GET, or nothing when nobody answers.

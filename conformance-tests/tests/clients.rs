@@ -60,9 +60,11 @@ async fn csc_client(
     arguments: &[&str],
     files: &[&Path],
 ) -> String {
-    let (mails, name) = (bed.dir().join("outbox"), &signer.holder.name);
-    let mail = format!("$(grep -l '{name}@' {}/*.eml | tail -n 1)", mails.display());
-    let newest = format!(r#"sed '1,/^\r*$/d' "{mail}" | grep -oE '\b[0-9]{{8}}\b' | head -n 1"#);
+    let (outbox, name) = (bed.dir().join("outbox"), &signer.holder.name);
+    let (mails, next) = (outbox.display(), signer.holder.mails() + 1);
+    let mail = format!("grep -ls '{name}@' {mails}/*.eml | sed -n {next}p");
+    let code =
+        format!(r"{mail} | xargs -r sed '1,/^\r*$/d' | grep -oE '\b[0-9]{{8}}\b' | head -n 1");
     let mut client = Command::new(conformance_tests::binary("csc-client"));
     client
         .arg("sign")
@@ -70,7 +72,7 @@ async fn csc_client(
         .args(["--url", &format!("https://{}", bed.api().authority())]);
     client.arg("--cacert").arg(bed.dir().join("tls/server.pem"));
     client
-        .args(["--user", &signer.holder.name, "--otp-command", &newest])
+        .args(["--user", &signer.holder.name, "--otp-command", &code])
         .args(arguments);
     let run = command(
         &mut client,
@@ -99,11 +101,11 @@ async fn a_pdf_signed_with_our_client_is_valid_for_pyhanko() {
 }
 
 #[tokio::test]
-async fn five_pdfs_are_signed_with_one_approval() {
+async fn three_pdfs_are_signed_with_one_approval() {
     let bed = shared().await;
     let signer = bed.signer().await;
     let dir = tempfile::tempdir().expect("a directory for the documents");
-    let files: Vec<_> = (1..=5)
+    let files: Vec<_> = (1..=3)
         .map(|number| dir.path().join(format!("contract-{number}.pdf")))
         .collect();
     for file in &files {
@@ -112,7 +114,7 @@ async fn five_pdfs_are_signed_with_one_approval() {
     let paths: Vec<_> = files.iter().map(PathBuf::as_path).collect();
     csc_client(bed, &signer, &[], &paths).await;
     let ca = ca(bed, dir.path());
-    for number in 1..=5 {
+    for number in 1..=3 {
         pyhanko_accepts(
             &dir.path().join(format!("contract-{number}-signed.pdf")),
             &ca,
@@ -128,20 +130,19 @@ async fn a_file_signed_with_our_client_is_valid_for_openssl() {
     let dir = tempfile::tempdir().expect("a directory for the file");
     let file = dir.path().join("data.bin");
     fs::write(&file, "any bytes at all").expect("a file to sign");
-    csc_client(bed, &signer, &["--detached"], &[&file]).await;
-    let mut openssl = Command::new("openssl");
-    openssl.args([
-        "cms", "-verify", "-binary", "-purpose", "any", "-inform", "DER", "-in",
-    ]);
-    openssl
-        .arg(dir.path().join("data.bin.p7s"))
-        .arg("-content")
-        .arg(&file);
-    openssl.arg("-CAfile").arg(ca(bed, dir.path()));
-    assert_eq!(
-        command(&mut openssl, &[]).expect("openssl cms -verify"),
-        "any bytes at all"
-    );
+    let ca = ca(bed, dir.path());
+    for (arguments, signed) in [(&[][..], "data.bin.p7m"), (&["--detached"], "data.bin.p7s")] {
+        csc_client(bed, &signer, arguments, &[&file]).await;
+        let mut openssl = Command::new("openssl");
+        openssl.args(["cms", "-verify", "-binary", "-purpose", "any"]);
+        openssl.args(["-inform", "DER", "-in"]);
+        openssl.arg(dir.path().join(signed)).arg("-CAfile").arg(&ca);
+        if signed == "data.bin.p7s" {
+            openssl.arg("-content").arg(&file);
+        }
+        let content = command(&mut openssl, &[]).expect("openssl cms -verify");
+        assert_eq!(content, "any bytes at all", "{signed}");
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ async fn expired(bed: &TestBed, token: &str) -> conformance_tests::Answer {
             .api()
             .call(V1, "credentials/list", token, json!({}))
             .await;
-        (answer.status != 200).then_some(answer)
+        (answer.status == 401).then_some(answer)
     })
     .await
 }
@@ -99,7 +99,7 @@ async fn an_expired_sad_signs_nothing_and_cannot_be_extended() {
     let signer = bed.signer().await;
     for version in [V1, V2] {
         let hash = [digest("contract")];
-        let answer = signer.authorize(version, &hash, 2).await.ok();
+        let answer = signer.authorize(version, &hash, 1).await.ok();
         assert_eq!(answer["expiresIn"], 1);
         let sad = answer["SAD"].as_str().unwrap_or_default();
         outlived(&signer, sad).await;
@@ -122,7 +122,7 @@ async fn a_chain_of_extensions_ends_with_the_authorization() {
     let bed = settings.start().await;
     let signer = bed.signer().await;
     let hash = [digest("contract")];
-    let mut sad = signer.authorize(V1, &hash, 2).await.text_of("SAD");
+    let mut sad = signer.authorize(V1, &hash, 1).await.text_of("SAD");
     let refused = until("the authorization to end", async || {
         let answer = signer.extend(V1, &sad, &hash).await;
         if answer.status == 200 {
@@ -132,6 +132,29 @@ async fn a_chain_of_extensions_ends_with_the_authorization() {
         Some(answer)
     });
     refused.await.refused("SAD expired");
+}
+
+#[tokio::test]
+async fn an_expired_refresh_token_of_a_client_gives_nothing() {
+    let lifetimes = TestBed::builder()
+        .set("lifetime.access_token", "\"1s\"")
+        .set("lifetime.refresh_token", "\"1s\"");
+    let bed = lifetimes.start().await;
+    let client = bed.client();
+    let (id, secret) = (
+        ("client_id", client.id.as_str()),
+        ("client_secret", client.secret.as_str()),
+    );
+    let fields = [("grant_type", "client_credentials"), id, secret];
+    let answer = bed.api().form("/oauth2/token", &fields).await.ok();
+    let token = |name: &str| answer[name].as_str().unwrap_or_default();
+    expired(&bed, token("access_token"))
+        .await
+        .unauthorised("expired_token");
+    let refresh = ("refresh_token", token("refresh_token"));
+    let fields = [("grant_type", "refresh_token"), refresh, id, secret];
+    let answer = bed.api().form("/oauth2/token", &fields).await;
+    answer.failed(400, "invalid_grant", "Refresh token expired");
 }
 
 #[tokio::test]
@@ -146,11 +169,18 @@ async fn an_expired_code_authorises_nothing() {
     let younger = bed.log_in(&signer.holder).await;
     expired(&bed, &younger).await.unauthorised("expired_token");
     signer.token = bed.log_in(&signer.holder).await;
-    let body = signer.authorization(V1, &[digest("contract")], 1, &code);
-    signer.call(V1, "credentials/authorize", body).await.failed(
-        400,
-        "invalid_otp",
-        "The OTP is invalid",
-    );
-    signer.authorize(V1, &[digest("contract")], 1).await.ok();
+    let hash = [digest("contract")];
+    for version in [V1, V2] {
+        let body = signer.authorization(version, &hash, 1, &code);
+        let answer = signer.call(version, "credentials/authorize", body).await;
+        match version {
+            V1 => answer.failed(400, "invalid_otp", "The OTP is invalid"),
+            V2 => answer.failed(
+                400,
+                "invalid_authentication_data",
+                "The authentication data is invalid",
+            ),
+        }
+    }
+    signer.authorize(V1, &hash, 1).await.ok();
 }

@@ -1,6 +1,6 @@
 //! `credentials/extendTransaction` (CSC API v1 11.7, v2 11.9): one authorization spent over several signHash calls.
 
-use conformance_tests::{Refusal, V1, V2, Version, assert_refusals, digest, digests, shared};
+use conformance_tests::{Refusal, V1, V2, Version, assert_refusals, digest, shared};
 use serde_json::json;
 
 const METHOD: &str = "credentials/extendTransaction";
@@ -14,13 +14,10 @@ async fn each_extension_signs_one_more_document_until_the_count_is_used_up() {
     let signer = shared().await.signer().await;
     for version in [V1, V2] {
         let hashes = ["first", "second", "third"].map(digest);
-        let mut sad = signer
-            .authorize(version, &hashes[..1], 3)
-            .await
-            .text_of("SAD");
+        let mut sad = signer.sad(version, &hashes).await;
         signer.sign(version, &sad, &hashes[..1]).await.ok();
-        for next in &hashes[1..] {
-            let answer = signer.extend(version, &sad, &[*next]).await.ok();
+        for left in [&hashes[1..], &hashes[2..]] {
+            let answer = signer.extend(version, &sad, left).await.ok();
             assert!(
                 answer["expiresIn"]
                     .as_u64()
@@ -29,11 +26,11 @@ async fn each_extension_signs_one_more_document_until_the_count_is_used_up() {
             );
             let earlier = std::mem::replace(&mut sad, answer["SAD"].as_str().unwrap().to_owned());
             assert_ne!(sad, earlier);
-            dead(signer.sign(version, &earlier, &[*next]).await);
-            dead(signer.extend(version, &earlier, &[*next]).await);
-            signer.sign(version, &sad, &[*next]).await.ok();
+            dead(signer.sign(version, &earlier, &left[..1]).await);
+            dead(signer.extend(version, &earlier, left).await);
+            signer.sign(version, &sad, &left[..1]).await.ok();
         }
-        dead(signer.extend(version, &sad, &[digest("fourth")]).await);
+        dead(signer.extend(version, &sad, &hashes[2..]).await);
     }
 }
 
@@ -50,25 +47,28 @@ async fn an_unused_sad_may_be_extended_before_it_ends() {
 }
 
 #[tokio::test]
-async fn an_extension_gives_no_further_signature() {
+async fn an_extension_names_only_what_was_approved_and_is_not_signed_yet() {
     let signer = shared().await.signer().await;
     for version in [V1, V2] {
         let hashes = ["first", "second", "third"].map(digest);
-        let sad = signer
-            .authorize(version, &hashes[..1], 2)
-            .await
-            .text_of("SAD");
+        let sad = signer.sad(version, &hashes).await;
         signer.sign(version, &sad, &hashes[..1]).await.ok();
-        // One is left; two hashes are too many, be it now or when they are signed.
-        let answer = signer.extend(version, &sad, &hashes[1..]).await;
-        if answer.status == 200 {
-            let sad = answer.text_of("SAD");
-            dead(signer.sign(version, &sad, &hashes[1..]).await);
-            signer.sign(version, &sad, &hashes[1..2]).await.ok();
-            dead(signer.sign(version, &sad, &hashes[2..]).await);
-        } else {
-            answer.refused_as("invalid_request");
+        let never = digest("never approved");
+        for named in [
+            &[never][..],
+            // Signed already.
+            &hashes[..1],
+            &hashes,
+            // Approved once, named twice.
+            &[hashes[1], hashes[1]],
+            &[hashes[1], never],
+        ] {
+            let refused = signer.extend(version, &sad, named).await;
+            refused.refused(unauthorised(version));
         }
+        let sad = signer.extend(version, &sad, &hashes[1..]).await;
+        let sad = sad.text_of("SAD");
+        signer.sign(version, &sad, &hashes[1..]).await.ok();
     }
 }
 
@@ -76,22 +76,17 @@ async fn an_extension_gives_no_further_signature() {
 async fn an_extended_sad_signs_what_the_extension_named() {
     let signer = shared().await.signer().await;
     for version in [V1, V2] {
-        let hashes = ["first", "second"].map(digest);
-        let sad = signer
-            .authorize(version, &hashes[..1], 2)
-            .await
-            .text_of("SAD");
-        signer.sign(version, &sad, &hashes[..1]).await.ok();
-        let sad = signer
-            .extend(version, &sad, &hashes[1..])
-            .await
-            .text_of("SAD");
-        let text = unauthorised(version);
-        signer
-            .sign(version, &sad, &[digest("never named")])
-            .await
-            .refused(text);
+        let hashes = ["first", "second", "third"].map(digest);
+        let sad = signer.sad(version, &hashes).await;
+        let sad = signer.extend(version, &sad, &hashes[1..]).await;
+        let sad = sad.text_of("SAD");
+        for other in [hashes[0], digest("never approved")] {
+            let refused = signer.sign(version, &sad, &[other]).await;
+            refused.refused(unauthorised(version));
+        }
         signer.sign(version, &sad, &hashes[1..]).await.ok();
+        let left_out = signer.extend(version, &sad, &hashes[..1]).await;
+        left_out.refused(unauthorised(version));
     }
 }
 
@@ -111,15 +106,12 @@ async fn a_malformed_extension_is_refused_by_its_parameter_and_spends_nothing() 
     let other = signer.another_credential();
     for version in [V1, V2] {
         let hashes = ["first", "second"].map(digest);
-        let sad = signer
-            .authorize(version, &hashes[..1], 2)
-            .await
-            .text_of("SAD");
+        let sad = signer.sad(version, &hashes).await;
         signer.sign(version, &sad, &hashes[..1]).await.ok();
         let missing_credential = "Missing (or invalid type) string parameter credentialID";
         let missing_sad = "Missing (or invalid type) string parameter SAD";
-        let missing_hashes = "Missing (or invalid type) array parameter hash";
         let name = version.hashes();
+        let missing_hashes = format!("Missing (or invalid type) array parameter {name}");
         let mut rows = vec![
             Refusal::new(json!({"credentialID": null}), missing_credential),
             Refusal::new(json!({"credentialID": 5}), missing_credential),
@@ -136,7 +128,7 @@ async fn a_malformed_extension_is_refused_by_its_parameter_and_spends_nothing() 
             Refusal::new(json!({"SAD": 5}), missing_sad),
             Refusal::new(json!({"SAD": "unknown"}), "Invalid parameter SAD"),
             Refusal::new(json!({"SAD": stranger_sad}), "Invalid parameter SAD"),
-            Refusal::new(json!({name: null}), missing_hashes),
+            Refusal::new(json!({name: null}), missing_hashes.clone()),
             Refusal::new(json!({name: "x"}), missing_hashes),
             Refusal::new(json!({name: []}), "Empty hash array"),
             Refusal::new(
@@ -144,6 +136,7 @@ async fn a_malformed_extension_is_refused_by_its_parameter_and_spends_nothing() 
                 "Invalid Base64 hash string parameter",
             ),
             Refusal::new(json!({name: ["AAAA"]}), "Invalid digest value length"),
+            Refusal::new(json!({"clientData": 5}), "Invalid parameter clientData"),
         ];
         if version == V2 {
             rows.extend([
@@ -154,6 +147,11 @@ async fn a_malformed_extension_is_refused_by_its_parameter_and_spends_nothing() 
                 Refusal::new(
                     json!({"hashAlgorithmOID": "1.2.3"}),
                     "Invalid parameter hashAlgorithmOID",
+                ),
+                // SHA-384, for a digest of SHA-256
+                Refusal::new(
+                    json!({"hashAlgorithmOID": "2.16.840.1.101.3.4.2.2"}),
+                    "Invalid digest value length",
                 ),
             ]);
         }
@@ -169,34 +167,4 @@ async fn a_malformed_extension_is_refused_by_its_parameter_and_spends_nothing() 
         .sign(V1, &stranger_sad, &[digest("theirs")])
         .await
         .ok();
-}
-
-#[tokio::test]
-async fn two_extensions_at_once_give_one_sad() {
-    let signer = shared().await.signer().await;
-    let hashes = ["first", "second"].map(digest);
-    let sad = signer.authorize(V1, &hashes[..1], 2).await.text_of("SAD");
-    signer.sign(V1, &sad, &hashes[..1]).await.ok();
-    let extend = || signer.extend(V1, &sad, &hashes[1..]);
-    let (one, two, three) = tokio::join!(extend(), extend(), extend());
-    let winners = [one, two, three]
-        .into_iter()
-        .filter(|answer| answer.status == 200)
-        .count();
-    assert_eq!(winners, 1);
-}
-
-#[tokio::test]
-async fn a_null_hash_list_is_an_absent_one() {
-    let signer = shared().await.signer().await;
-    for version in [V1, V2] {
-        let sad = signer.sad(version, &[digest("contract")]).await;
-        let mut body = signer.extension(version, &sad, &[]);
-        assert_eq!(body[version.hashes()], digests(&[]));
-        body[version.hashes()] = json!(null);
-        signer
-            .call(version, METHOD, body)
-            .await
-            .refused("Missing (or invalid type) array parameter hash");
-    }
 }

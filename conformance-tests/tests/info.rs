@@ -41,11 +41,12 @@ const SERVED_V2: [&str; 8] = [
 ];
 /// Names that a list may hold or leave out.
 const OPTIONAL: [&str; 4] = ["info", "oauth2/authorize", "oauth2/token", "oauth2/revoke"];
-const NOT_SERVED: [(Version, &str); 7] = [
+const NOT_SERVED: [(Version, &str); 8] = [
     (V1, "signatures/timestamp"),
     (V2, "credentials/authorizeCheck"),
     (V2, "credentials/create"),
     (V2, "credentials/delete"),
+    (V2, "credentials/sendOTP"),
     (V2, "signatures/signDoc"),
     (V2, "signatures/signPolling"),
     (V2, "signatures/timestamp"),

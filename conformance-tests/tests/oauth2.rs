@@ -3,7 +3,7 @@
 use conformance_tests::{Answer, COMMON, Client, TestBed, V1, V2, shared};
 use serde_json::json;
 
-async fn token(bed: &TestBed, fields: &[(&str, &str)]) -> Answer {
+async fn token_of(bed: &TestBed, fields: &[(&str, &str)]) -> Answer {
     bed.api().form("/oauth2/token", fields).await
 }
 
@@ -21,7 +21,7 @@ async fn granted(bed: &TestBed, client: &Client) -> Answer {
         ("client_id", &client.id),
         ("client_secret", &client.secret),
     ];
-    token(bed, &fields).await
+    token_of(bed, &fields).await
 }
 
 /// Whether the token opens the API; every client sees the holder that was linked to it.
@@ -62,6 +62,47 @@ async fn a_client_gets_a_bearer_token_for_its_secret() {
 }
 
 #[tokio::test]
+async fn a_refresh_token_gives_a_new_pair_once() {
+    let bed = shared().await;
+    let (client, holder) = linked(bed);
+    let first = granted(bed, &client).await.ok();
+    let refresh = async |client: &Client, token: &str| {
+        let fields = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", token),
+            ("client_id", &client.id),
+            ("client_secret", &client.secret),
+        ];
+        token_of(bed, &fields).await
+    };
+    let old = first["refresh_token"].as_str().unwrap();
+    let stranger = refresh(&bed.client(), old).await;
+    stranger.failed(400, "invalid_grant", "Invalid parameter refresh_token");
+
+    let second = refresh(&client, old).await.ok();
+    for name in ["access_token", "refresh_token"] {
+        assert!(second[name].is_string(), "{second}");
+        assert_ne!(second[name], first[name]);
+    }
+    let access = second["access_token"].as_str().unwrap();
+    opens(bed, access, &holder).await.ok();
+    let again = refresh(&client, old).await;
+    again.failed(400, "invalid_grant", "Refresh token expired");
+
+    let new = second["refresh_token"].as_str().unwrap();
+    let (id, secret) = (
+        ("client_id", client.id.as_str()),
+        ("client_secret", client.secret.as_str()),
+    );
+    revoke(bed, &[("token", new), id, secret]).await.done();
+    let dead = refresh(&client, new).await;
+    dead.failed(400, "invalid_grant", "Refresh token expired");
+    opens(bed, access, &holder)
+        .await
+        .unauthorised("expired_token");
+}
+
+#[tokio::test]
 async fn the_secret_may_come_by_http_basic() {
     let bed = shared().await;
     let (client, holder) = linked(bed);
@@ -89,11 +130,11 @@ async fn a_client_s_token_has_the_service_scope_and_no_other() {
         ("client_id", &client.id),
         ("client_secret", &client.secret),
     ];
-    token(bed, &[&fields[..], &[("scope", "service")]].concat())
+    token_of(bed, &[&fields[..], &[("scope", "service")]].concat())
         .await
         .ok();
     for scope in ["credential", "openid"] {
-        let answer = token(bed, &[&fields[..], &[("scope", scope)]].concat()).await;
+        let answer = token_of(bed, &[&fields[..], &[("scope", scope)]].concat()).await;
         answer.refused_as("invalid_scope");
     }
 }
@@ -108,26 +149,28 @@ async fn the_token_endpoint_refuses_what_its_table_says() {
     );
     let grant = ("grant_type", "client_credentials");
 
-    token(bed, &[grant, secret])
+    token_of(bed, &[grant, secret])
         .await
         .refused("Missing parameter client_id");
-    token(bed, &[id, secret])
+    token_of(bed, &[id, secret])
         .await
         .refused("Missing parameter grant_type");
-    token(bed, &[("grant_type", "password"), id, secret])
-        .await
-        .refused("Invalid parameter grant_type");
-    token(bed, &[("grant_type", "refresh_token"), id, secret])
+    for unserved in ["password", "authorization_code", "implicit"] {
+        token_of(bed, &[("grant_type", unserved), id, secret])
+            .await
+            .refused("Invalid parameter grant_type");
+    }
+    token_of(bed, &[("grant_type", "refresh_token"), id, secret])
         .await
         .refused("Missing parameter refresh_token");
-    token(bed, &[grant, ("client_id", "nobody"), secret])
+    token_of(bed, &[grant, ("client_id", "nobody"), secret])
         .await
         .refused("Invalid parameter client_id");
-    token(bed, &[grant, id, ("client_secret", "wrong")])
+    token_of(bed, &[grant, id, ("client_secret", "wrong")])
         .await
         .refused("Invalid parameter client_secret");
     unauthorised(
-        token(bed, &[grant, id]).await,
+        token_of(bed, &[grant, id]).await,
         "Client authorization required",
     );
     let refresh = [
@@ -136,7 +179,7 @@ async fn the_token_endpoint_refuses_what_its_table_says() {
         id,
         secret,
     ];
-    token(bed, &refresh)
+    token_of(bed, &refresh)
         .await
         .failed(400, "invalid_grant", "Invalid parameter refresh_token");
 }
@@ -165,7 +208,7 @@ async fn one_client_s_secret_does_not_serve_another() {
         ("client_id", &other.id),
         ("client_secret", &one.secret),
     ];
-    token(bed, &fields)
+    token_of(bed, &fields)
         .await
         .refused("Invalid parameter client_secret");
     let fields = [
@@ -190,7 +233,7 @@ async fn a_parameter_given_twice_is_refused() {
         ("client_id", &client.id),
         ("client_secret", &client.secret),
     ];
-    token(bed, &fields).await.refused(COMMON);
+    token_of(bed, &fields).await.refused(COMMON);
 }
 
 #[tokio::test]

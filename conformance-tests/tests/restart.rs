@@ -23,7 +23,7 @@ async fn survives(bed: &TestBed) {
     signer.sign(V1, &spent, &hashes[..1]).await.ok();
     let unused = signer.sad(V2, &hashes[1..]).await;
     let locked = bed.signer().await;
-    for _ in 0..5 {
+    for _ in 0..10 {
         let body = locked.authorization(V1, &hashes[..1], 1, "00000000");
         locked
             .call(V1, "credentials/authorize", body)
@@ -59,7 +59,7 @@ async fn survives(bed: &TestBed) {
 async fn a_stop_ends_the_process_cleanly_and_a_start_goes_on() {
     let bed = TestBed::builder().start().await;
     let signer = bed.signer().await;
-    assert!(bed.stop().success());
+    assert!(bed.stop().await.success());
     bed.start().await;
     signer.call(V1, "credentials/list", json!({})).await.ok();
 }
@@ -101,7 +101,7 @@ async fn no_secret_rests_in_the_database_or_appears_in_the_log() {
         .call(V1, "credentials/authorize", wrong)
         .await
         .refused_as("invalid_otp");
-    bed.stop();
+    bed.stop().await;
 
     let mut rest = Vec::new();
     for name in ["csc.sqlite", "csc.sqlite-wal"] {

@@ -85,11 +85,15 @@ async fn send_otp_refuses_what_its_table_says() {
 async fn get_challenge_refuses_what_its_table_says() {
     let bed = shared().await;
     let (signer, other) = (bed.signer().await, bed.signer().await);
+    // The table knows one text for each, whatever is wrong with it.
     let object = "Invalid parameter authObjectID";
     let rows = [
-        Refusal::new(json!({"credentialID": null}), MISSING),
+        Refusal::new(json!({"credentialID": null}), UNKNOWN),
+        Refusal::new(json!({"credentialID": 5}), UNKNOWN),
         Refusal::new(json!({"credentialID": "unknown"}), UNKNOWN),
         Refusal::new(json!({"credentialID": other.credential.id}), UNKNOWN),
+        Refusal::new(json!({"authObjectID": null}), object),
+        Refusal::new(json!({"authObjectID": 5}), object),
         Refusal::new(json!({"authObjectID": "unknown"}), object),
         // A PIN is known, not sent.
         Refusal::new(json!({"authObjectID": "PIN"}), object),
@@ -104,11 +108,6 @@ async fn get_challenge_refuses_what_its_table_says() {
         rows,
     )
     .await;
-    let missing = json!({"credentialID": signer.credential.id});
-    signer
-        .call(V2, "credentials/getChallenge", missing)
-        .await
-        .refused_as("invalid_request");
     assert_eq!((signer.holder.mails(), other.holder.mails()), (0, 0));
 }
 
@@ -133,6 +132,19 @@ async fn an_authenticator_app_is_sent_nothing() {
         .call(V2, "credentials/getChallenge", challenge_body(&app.id))
         .await;
     answer.refused("Invalid parameter authObjectID");
+    assert_eq!(signer.holder.mails(), 0);
+}
+
+#[tokio::test]
+async fn no_code_goes_to_a_locked_device() {
+    let signer = shared().await.signer().await;
+    for _ in 0..5 {
+        let guess = signer.authorization(V1, &[digest("contract")], 1, "00000000");
+        let answer = signer.call(V1, "credentials/authorize", guess).await;
+        answer.refused_as("invalid_otp");
+    }
+    send(&signer).await.refused("OTP locked");
+    challenge(&signer).await.refused("Credential locked");
     assert_eq!(signer.holder.mails(), 0);
 }
 

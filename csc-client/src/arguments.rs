@@ -32,6 +32,9 @@ pub(crate) enum Command {
     Sign(Sign),
     /// List your credentials: their certificates, and whether they can sign.
     List,
+    /// Check what a service hands out of its audit log; asks no service.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Describe the service, or one credential.
     Info {
         /// The credential to describe.
@@ -108,6 +111,28 @@ pub(crate) struct Sign {
     /// it prints nothing.
     #[arg(long, value_name = "CMD")]
     pub(crate) otp_command: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Audit {
+    /// Check the proof that a signature was recorded.
+    Check(Check),
+}
+
+#[derive(Args)]
+pub(crate) struct Check {
+    /// The proof, as `csc-server audit proof` prints it.
+    #[arg(value_name = "PROOF")]
+    pub(crate) proof: PathBuf,
+    /// The service's public audit key (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// The digest that must have been signed: that of the document, or for PAdES and CAdES of the signed attributes.
+    #[arg(long, value_name = "BASE64", conflicts_with = "file")]
+    pub(crate) hash: Option<String>,
+    /// A file whose digest must have been signed as it is.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// A signature format.

@@ -4,11 +4,12 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `arguments` | the command line, which is the manual too |
-//! | `commands` | `sign`, `list`, `info` |
+//! | `commands` | `sign`, `list`, `info`, `audit` |
 //! | `api` | the wire: methods and dialects of CSC, log-in, errors |
 //! | `authorisation` | PIN, OTP and approval, from the credential's description to a SAD |
 //! | `algorithm` | which algorithm of the credential signs |
 //! | `document` | from a file to a digest, and from a signature to a file |
+//! | `proof` | what proves that a service recorded a signature |
 //! | `terminal` | everything that people read or type |
 
 mod algorithm;
@@ -17,13 +18,14 @@ mod arguments;
 mod authorisation;
 mod commands;
 mod document;
+mod proof;
 mod terminal;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Audit, Command};
 
 fn main() -> ExitCode {
     let provider = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -47,6 +49,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     runtime.block_on(async {
         match arguments.command {
             Command::Sign(options) => commands::sign::run(&arguments.service, options).await,
+            Command::Audit(Audit::Check(options)) => commands::audit::check(&options),
             Command::List => commands::list::run(&arguments.service).await,
             Command::Info { credential } => {
                 commands::info::run(&arguments.service, credential.as_deref()).await

@@ -115,9 +115,12 @@ impl App {
 pub fn factor_policy(config: &Config) -> factor::Policy {
     factor::Policy {
         max_failures: config.otp.max_failures,
+        lock: config.otp.lock,
+        longest_lock: config.otp.longest_lock,
         lifetime: config.lifetime.otp,
         resend_after: config.otp.resend_after,
         max_per_hour: config.otp.max_per_hour,
+        drift: config.otp.drift,
     }
 }
 

@@ -49,3 +49,14 @@ pub fn generalized(time: Millis) -> String {
         .and_then(|moment| moment.format(FORM).ok())
         .unwrap_or_default()
 }
+
+/// RFC 3339, UTC, with milliseconds.
+pub fn rfc3339(time: Millis) -> String {
+    const FORM: &[time::format_description::BorrowedFormatItem<'_>] = time::macros::format_description!(
+        "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+    );
+    time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(time) * 1_000_000)
+        .ok()
+        .and_then(|moment| moment.format(FORM).ok())
+        .unwrap_or_default()
+}

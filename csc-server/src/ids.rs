@@ -38,6 +38,11 @@ macro_rules! identifier {
                 Self(text.into())
             }
 
+            /// Whether it has the form of those that are made here.
+            pub fn is_well_formed(&self) -> bool {
+                self.0.len() == 32 && self.0.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+            }
+
             /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0

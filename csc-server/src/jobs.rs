@@ -1,31 +1,28 @@
-//! Work of the background: rows with leases, taken by any node. Payloads are sealed, because a mail may carry a code.
+//! Work of the background: rows with leases, taken by any node.
+//!
+//! A *message* is sealed, because it may carry a code. A *notice* stands in clear, so that it can be enqueued by the very unit
+//! that makes it true (a unit asks no HSM): it names what happened to whom and holds no text and no address, so a row
+//! that somebody else wrote can only make the service send a text of its own to the holder it has on record.
 
-use std::time::Duration;
-
-use hsm_adapter::{HsmError, Vault, version_of};
-use tokio::sync::watch;
+use hsm_adapter::{HsmError, Place, Vault, version_of};
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    clock::{Clock, Millis},
-    ids::random_id,
-    notify::{Mailer, Outgoing},
+    clock::Millis,
+    ids::{CredentialId, HolderId, random_id},
+    notify::Outgoing,
     params,
-    sealed::SealedColumn,
+    sealed::{self, BATCH, Batch},
     store::{Store, StoreError, Tx},
 };
 
 /// How long a node may work on a job before another takes it.
 const LEASE: Millis = 60_000;
-/// How often a node looks for work that nobody told it about.
-const LOOK: Duration = Duration::from_secs(1);
+/// How long a notice is worth sending.
+const NOTICE_GIVES_UP: Millis = 24 * 3_600_000;
 
-/// The payloads.
-pub static PAYLOADS: SealedColumn = SealedColumn {
-    table: "job",
-    field: "payload",
-    select: "SELECT id, payload FROM job WHERE store = $1 AND id > $2 ORDER BY id LIMIT $3",
-    update: "UPDATE job SET payload = $3, store = $4 WHERE id = $1 AND payload = $2",
-};
+const MESSAGE: &str = "message";
+const NOTICE: &str = "notice";
 
 /// A job that is ready to be enqueued.
 #[derive(Clone, Debug)]
@@ -36,20 +33,53 @@ pub struct Job {
     gives_up: Millis,
 }
 
+/// What a holder is told without having asked (SC-57).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "notice", rename_all = "kebab-case")]
+pub enum Notice {
+    /// Wrong PINs have locked a credential.
+    PinLocked {
+        /// Which.
+        credential: String,
+    },
+    /// Wrong codes have locked a factor.
+    OtpLocked {
+        /// Whose.
+        holder: String,
+        /// For how long.
+        minutes: u64,
+    },
+}
+
 impl Job {
-    /// A mail, sealed. After `gives_up` it is dropped instead of sent.
+    /// A message, sealed. After `gives_up` it is dropped instead of sent.
     ///
     /// # Errors
     /// When the HSM fails.
-    pub async fn mail(vault: &Vault, mail: &Outgoing, gives_up: Millis) -> Result<Self, HsmError> {
+    pub async fn message(
+        vault: &Vault,
+        message: &Outgoing,
+        gives_up: Millis,
+    ) -> Result<Self, HsmError> {
         let id = random_id();
-        let payload = vault.seal(&PAYLOADS.place(&id), &mail.to_octets()).await?;
+        let payload = vault.seal(&place(&id), &message.to_octets()).await?;
         Ok(Self {
             id,
-            kind: "mail",
+            kind: MESSAGE,
             payload,
             gives_up,
         })
+    }
+
+    /// A notice.
+    pub fn notice(notice: &Notice, now: Millis) -> Self {
+        Self {
+            id: random_id(),
+            kind: NOTICE,
+            // Strings and integers always serialise.
+            payload: serde_json::to_vec(notice).unwrap_or_default(),
+            gives_up: now + NOTICE_GIVES_UP,
+        }
     }
 
     /// Enqueues the job, durable with the unit.
@@ -57,6 +87,7 @@ impl Job {
     /// # Errors
     /// When the database fails.
     pub async fn enqueue(&self, tx: &mut Tx, now: Millis) -> Result<(), StoreError> {
+        let sealed = (self.kind == MESSAGE).then_some(self.payload.as_slice());
         tx.execute(
             "INSERT INTO job (id, kind, payload, store, due, attempts, gives_up) VALUES ($1, $2, $3, $6, $4, 0, $5)",
             params![
@@ -65,7 +96,7 @@ impl Job {
                 self.payload.clone(),
                 now,
                 self.gives_up,
-                version_of([self.payload.as_slice()])
+                version_of(sealed)
             ],
         )
         .await
@@ -73,101 +104,172 @@ impl Job {
     }
 }
 
-/// Does the jobs until told to stop.
-pub struct Runner {
-    /// Where the jobs are.
-    pub store: Store,
-    /// What time it is.
-    pub clock: Clock,
-    /// Opens the payloads.
-    pub vault: Vault,
-    /// Sends the mails.
-    pub mailer: Mailer,
-}
-
-impl Runner {
-    /// Runs until `stop` becomes true.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        while !*stop.borrow() {
-            match self.next().await {
-                Ok(true) => {}
-                Ok(false) => {
-                    let _ = tokio::time::timeout(LOOK, stop.changed()).await;
-                }
-                Err(error) => {
-                    tracing::error!(%error, "jobs cannot be read");
-                    let _ = tokio::time::timeout(LOOK, stop.changed()).await;
-                }
-            }
+impl Notice {
+    /// Wrong PINs have locked this credential.
+    pub fn pin_locked(credential: &CredentialId) -> Self {
+        Self::PinLocked {
+            credential: credential.to_string(),
         }
     }
 
-    /// Leases and does one job; false when there is none.
-    async fn next(&self) -> Result<bool, StoreError> {
-        const DUE: &str = "SELECT id FROM job WHERE due <= $1 LIMIT 1";
-        let now = self.clock.now();
-        if self.store.find(DUE, params![now]).await?.is_none() {
-            return Ok(false);
+    /// Wrong codes have locked a factor of this holder for so many milliseconds.
+    pub fn otp_locked(holder: &HolderId, locked: Millis) -> Self {
+        Self::OtpLocked {
+            holder: holder.to_string(),
+            minutes: u64::try_from(locked).unwrap_or_default().div_ceil(60_000),
         }
-        let leased = self
-            .store
-            .write(async move |tx| {
-                // The second look at `due` decides between two nodes.
-                tx.find(
-                    "UPDATE job SET due = $2, attempts = attempts + 1
-                     WHERE id = (SELECT id FROM job WHERE due <= $1 ORDER BY due LIMIT 1) AND due <= $1
-                     RETURNING id, payload, attempts, gives_up",
-                    params![now, now + LEASE],
-                )
-                .await
-            })
-            .await?;
-        let Some(mut row) = leased else {
-            return Ok(true);
-        };
-        let (id, payload): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-        let (attempts, gives_up): (i64, Millis) = (row.get(2)?, row.get(3)?);
-        let done = now > gives_up || self.send(&id, &payload, attempts).await;
-        let retry = now + 1000 * (1 << attempts.min(6));
-        self.store
+    }
+}
+
+/// A job of this node, until its lease ends.
+#[derive(Debug)]
+pub struct Leased {
+    /// Identifier.
+    pub id: String,
+    /// Which time it is tried, from 1.
+    pub attempts: i64,
+    /// Whether its time is over.
+    pub given_up: bool,
+    kind: String,
+    payload: Vec<u8>,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Work {
+    /// Send this message.
+    Message(Outgoing),
+    /// Put this notice into words and send it.
+    Notice(Notice),
+}
+
+/// Why a job cannot be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not what the service wrote: trying again does not help.
+    #[error("the job cannot be read: {0}")]
+    Damaged(String),
+    /// The HSM is needed to open it.
+    #[error(transparent)]
+    Hsm(HsmError),
+}
+
+impl Leased {
+    /// The next job that is due, leased to this node.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn next(store: &Store, now: Millis) -> Result<Option<Self>, StoreError> {
+        const DUE: &str = "SELECT id FROM job WHERE due <= $1 LIMIT 1";
+        while store.find(DUE, params![now]).await?.is_some() {
+            let leased = store
+                .write(async move |tx| {
+                    // The second look at `due` decides between two nodes.
+                    tx.find(
+                        "UPDATE job SET due = $2, attempts = attempts + 1
+                         WHERE id = (SELECT id FROM job WHERE due <= $1 ORDER BY due LIMIT 1) AND due <= $1
+                         RETURNING id, kind, payload, attempts, gives_up",
+                        params![now, now + LEASE],
+                    )
+                    .await
+                })
+                .await?;
+            if let Some(mut row) = leased {
+                return Ok(Some(Self {
+                    id: row.get(0)?,
+                    kind: row.get(1)?,
+                    payload: row.get(2)?,
+                    attempts: row.get(3)?,
+                    given_up: now > row.get::<Millis>(4)?,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is to be done.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], or the HSM is not there.
+    pub async fn open(&self, vault: &Vault) -> Result<Work, Error> {
+        let damaged = |what: &str| Error::Damaged(what.to_owned());
+        match self.kind.as_str() {
+            MESSAGE => {
+                let opened = vault.unseal(&place(&self.id), &self.payload).await;
+                let opened = opened.map_err(|error| match error {
+                    HsmError::Refused(reason) => Error::Damaged(reason),
+                    error => Error::Hsm(error),
+                })?;
+                Outgoing::from_octets(&opened)
+                    .map(Work::Message)
+                    .ok_or_else(|| damaged("no message"))
+            }
+            NOTICE => serde_json::from_slice(&self.payload)
+                .map(Work::Notice)
+                .map_err(|_| damaged("no notice")),
+            _ => Err(damaged("an unknown kind")),
+        }
+    }
+
+    /// Ends the lease: the job is gone, or due again later each time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn settle(self, store: &Store, done: bool, now: Millis) -> Result<(), StoreError> {
+        let retry = now + 1000 * (1 << self.attempts.min(6));
+        store
             .write(async move |tx| {
                 if done {
-                    tx.execute("DELETE FROM job WHERE id = $1", params![id.as_str()])
+                    tx.execute("DELETE FROM job WHERE id = $1", params![self.id.as_str()])
                         .await
                 } else {
                     tx.execute(
                         "UPDATE job SET due = $2 WHERE id = $1",
-                        params![id.as_str(), retry],
+                        params![self.id.as_str(), retry],
                     )
                     .await
                 }
             })
-            .await?;
-        Ok(true)
+            .await
+            .map(drop)
     }
+}
 
-    async fn send(&self, id: &str, payload: &[u8], attempts: i64) -> bool {
-        let opened = match self.vault.unseal(&PAYLOADS.place(id), payload).await {
-            Ok(opened) => opened,
-            Err(HsmError::Refused(reason)) => {
-                tracing::error!(job = id, %reason, "a sealed mail does not open; dropped");
-                return true;
+/// Moves some messages, after this job, from a version of the master key to the one in use.
+///
+/// # Errors
+/// When database or HSM fail; nothing is moved then.
+pub async fn reseal(
+    store: &Store,
+    vault: &Vault,
+    version: u32,
+    after: &str,
+) -> Result<Batch, sealed::Error> {
+    const SELECT: &str =
+        "SELECT id, payload FROM job WHERE store = $1 AND id > $2 ORDER BY id LIMIT $3";
+    const UPDATE: &str = "UPDATE job SET payload = $2, store = $3 WHERE id = $1 AND payload = $4";
+    let (mut batch, mut rows) = (Batch::default(), Vec::new());
+    for mut row in store.query(SELECT, params![version, after, BATCH]).await? {
+        let (id, old): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        match vault.reseal_value(&place(&id), &old).await {
+            Ok(new) => {
+                let new = new.unwrap_or_else(|| old.clone());
+                let version = version_of([new.as_slice()]);
+                rows.push(params![id.as_str(), new, version, old].to_vec());
             }
-            Err(error) => {
-                tracing::warn!(job = id, %error, "a mail waits for the HSM");
-                return false;
-            }
-        };
-        let Some(mail) = Outgoing::from_octets(&opened) else {
-            tracing::error!(job = id, "a mail cannot be read; dropped");
-            return true;
-        };
-        match self.mailer.send(&mail, id).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(job = id, attempts, %error, "a mail could not be sent; it is tried again");
-                false
-            }
+            Err(HsmError::Refused(reason)) => batch.fail("job", &id, &reason),
+            Err(error) => return Err(error.into()),
         }
+        batch.last = Some(id);
+    }
+    batch.replace(store, UPDATE, rows).await?;
+    Ok(batch)
+}
+
+fn place(id: &str) -> Place<'_> {
+    Place {
+        table: "job",
+        row: id,
+        field: "payload",
     }
 }

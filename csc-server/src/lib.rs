@@ -3,8 +3,8 @@
 //! One request reads straight down, each folder using only folders below it:
 //!
 //! ```text
-//! api → app → signing → credential → oauth → factor → holder → jobs → notify → audit → sealed → store → config, clock, ids
-//!       rotation ↗         enrolment → ca
+//! api → app → worker → signing → credential → oauth → factor → holder → jobs → notify → audit → sealed → store → config, clock, ids
+//!       rotation ↗   enrolment → ca
 //! ```
 //!
 //! A signature: `api/routes.rs` → `api/signatures/sign_hash.rs` → `credential/sad.rs` (the SAD is redeemed for a
@@ -25,9 +25,11 @@ pub mod holder;
 pub mod ids;
 pub mod jobs;
 pub mod listener;
+pub mod memory;
 pub mod notify;
 pub mod oauth;
 pub mod rotation;
 pub mod sealed;
 pub mod signing;
 pub mod store;
+pub mod worker;

@@ -6,11 +6,9 @@ use clap::Parser;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // First, before any TLS is built: a graph with two providers and none chosen panics.
-    if rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .is_err()
-    {
+    // Before any TLS is built: a graph with two providers and none chosen panics.
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    if csc_server::memory::protect().is_err() || provider.install_default().is_err() {
         return ExitCode::FAILURE;
     }
     csc_server::commands::run(csc_server::commands::Arguments::parse()).await

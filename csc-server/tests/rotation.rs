@@ -18,7 +18,7 @@ use std::{
 
 use csc_server::{
     clock::Clock,
-    jobs::{Job, PAYLOADS},
+    jobs::{self, Job, Leased, Work},
     notify::{Message, Outgoing},
     params,
     rotation::{self, Error, Mover, Rotation},
@@ -80,8 +80,8 @@ impl Node {
         let message = Message::PinChanged {
             credential: "A key".into(),
         };
-        let mail = Outgoing::new("a@example.test", &message.render("en"));
-        Job::mail(&self.vault, &mail, i64::MAX).await.unwrap()
+        let mail = Outgoing::mail("a@example.test", &message.render("en"));
+        Job::message(&self.vault, &mail, i64::MAX).await.unwrap()
     }
 
     async fn enqueue(&self, job: Job) -> Result<(), StoreError> {
@@ -275,18 +275,10 @@ async fn nodes_move_all(database: Database) {
     }
     assert_eq!(one.versions_of_jobs().await, vec![(2, 2); 100]);
     one.rotation.destroy(MasterSet::Store, 1).await.unwrap();
-    for mut row in one
-        .store
-        .query("SELECT id, payload FROM job", &[])
-        .await
-        .unwrap()
-    {
-        let (id, payload): (String, Vec<u8>) = (row.get(0).unwrap(), row.get(1).unwrap());
-        other
-            .vault
-            .unseal(&PAYLOADS.place(&id), &payload)
-            .await
-            .unwrap();
+    for _ in 0..100 {
+        let job = Leased::next(&one.store, 1).await.unwrap();
+        let work = job.expect("one more").open(&other.vault).await;
+        assert!(matches!(work, Ok(Work::Message(_))), "{work:?}");
     }
 }
 
@@ -324,7 +316,7 @@ async fn change_goes_first(database: Database) {
     node.rotation.rotate(MasterSet::Store).await.unwrap();
     let hold = token.hold("decrypt");
     let (store, vault) = (node.store.clone(), node.vault.clone());
-    let moving = tokio::spawn(async move { PAYLOADS.reseal(&store, &vault, 1, "").await });
+    let moving = tokio::spawn(async move { jobs::reseal(&store, &vault, 1, "").await });
     let hold = tokio::task::spawn_blocking(move || hold.reached(1).then_some(hold));
     let hold = hold.await.unwrap().expect("the row was read");
 

@@ -14,7 +14,7 @@ pub trait Token: Send + Sync + 'static {
     fn open(&self) -> Result<Box<dyn Hsm>, HsmError>;
 }
 
-/// An object of the token, good only with the session that named it.
+/// An object of the token, good in every session of the pool. A session object dies with the session that made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key(pub(crate) u64);
 
@@ -77,8 +77,8 @@ pub trait Hsm: Send {
     /// Signs a digest with a key of this type: RSA as is, ECDSA as DER. Two calls of the token.
     ///
     /// # Errors
-    /// [`HsmError::Missing`] when the key is gone.
-    /// [`HsmError::OutcomeUnknown`] when the token was asked to sign and did not say how it ended.
+    /// [`HsmError::OutcomeUnknown`] when the token was asked to sign and did not say how it ended; with any other error
+    /// nothing was signed.
     fn sign(
         &mut self,
         key: Key,

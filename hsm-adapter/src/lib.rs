@@ -3,7 +3,7 @@
 //! Two layers, and nothing else in the product speaks PKCS#11:
 //!
 //! * [`Hsm`]: one logged-in session and its primitives. [`pkcs11`] is the real one; `memory` is a fake with failures
-//!   on demand, for tests (feature `testing`). One contract suite (`tests/contract.rs`) runs over both.
+//!   on demand, for tests (feature `testing`). One contract suite (`tests/contract`) runs over both.
 //! * [`Vault`] (holder keys, sealed) and [`Issuer`] (CA and audit keys, token objects of another slot): the
 //!   cryptography of sole control, without any database or web in it. Every call is a message that could cross a
 //!   process boundary: bytes in, bytes out, never a handle.

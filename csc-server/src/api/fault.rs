@@ -325,6 +325,7 @@ impl From<factor::Error> for Fault {
             factor::Error::TooSoon { retry_after } => Self::TooManyRequests(retry_after),
             factor::Error::Locked => Self::Credential(credential::Error::OtpLocked),
             factor::Error::Offline => Self::Invalid("credentialID"),
+            factor::Error::Damaged => Self::Credential(credential::Error::Damaged),
             factor::Error::Store(error) => error.into(),
             factor::Error::Hsm(error) => error.into(),
         }

@@ -18,6 +18,38 @@ pub enum Event {
         version: &'static str,
     },
     Stop,
+    /// SHA-256 over file and environment, as merged.
+    ConfigLoaded {
+        hash: String,
+    },
+    /// The slot did with throw-away keys what is asked of it.
+    Selftest {
+        slot: &'static str,
+        passed: bool,
+    },
+    HsmConnected {
+        slot: &'static str,
+    },
+    HsmLost {
+        slot: &'static str,
+    },
+    LogRead {
+        credential: String,
+    },
+    /// The filter: times, a pseudonym, a credential; all null for the whole log.
+    LogExported {
+        from: Option<i64>,
+        to: Option<i64>,
+        person: Option<String>,
+        credential: Option<String>,
+    },
+    /// `checkpoint` is the last one; `finding` says what is wrong.
+    LogVerified {
+        intact: bool,
+        rows: u64,
+        checkpoint: i64,
+        finding: Option<String>,
+    },
     MasterCreated {
         label: String,
     },
@@ -52,6 +84,21 @@ pub enum Event {
         factor: String,
         kind: &'static str,
     },
+    /// Of a file of the maker; nobody's yet.
+    TokenImported {
+        factor: String,
+        serial: String,
+    },
+    FactorResynced {
+        factor: String,
+        counter: i64,
+    },
+    FactorUnlocked {
+        factor: String,
+    },
+    FactorIntegrityFail {
+        factor: String,
+    },
     KeyGenerated {
         credential: String,
         algorithm: &'static str,
@@ -60,6 +107,9 @@ pub enum Event {
     CertIssued {
         credential: String,
         certificate_hash: String,
+    },
+    CertActivated {
+        credential: String,
     },
     LoginOk {
         client: String,
@@ -75,6 +125,13 @@ pub enum Event {
         client: String,
         grant: String,
     },
+    /// Before any factor is looked at.
+    AuthzAsked {
+        credential: String,
+        client: String,
+        count: u32,
+        hashes: Vec<String>,
+    },
     OtpSent {
         credential: String,
         factor: String,
@@ -84,6 +141,9 @@ pub enum Event {
         credential: String,
         factor: String,
         client: String,
+        /// The time step or count of a device: the witness of the counter in its row.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        counter: Option<i64>,
     },
     OtpFail {
         credential: String,
@@ -94,6 +154,7 @@ pub enum Event {
     OtpLocked {
         credential: String,
         factor: String,
+        until: i64,
     },
     PinOk {
         credential: String,
@@ -125,6 +186,23 @@ pub enum Event {
         activation: String,
         credential: String,
         client: String,
+    },
+    /// Of a wrong PIN or OTP their own events tell. No activation when none was issued or named.
+    SadRefused {
+        act: Act,
+        activation: Option<String>,
+        credential: Option<String>,
+        client: String,
+        reason: String,
+    },
+    /// Before the HSM was asked for anything.
+    SignRefused {
+        activation: Option<String>,
+        credential: String,
+        client: String,
+        request: String,
+        hashes: Vec<String>,
+        reason: String,
     },
     /// Before the HSM acts.
     SignStarted {
@@ -187,11 +265,22 @@ pub enum Event {
     },
 }
 
-/// A digest that was signed, and SHA-256 of the signature, both hexadecimal.
+/// What was asked of a SAD, or for one.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "as above")]
+pub enum Act {
+    Authorize,
+    Extend,
+    Revoke,
+}
+
+/// A digest that was signed at this position of its activation, and SHA-256 of the signature, both hexadecimal.
 #[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "as above")]
 #[serde(rename_all = "camelCase")]
 pub struct HashOutcome {
+    pub position: u32,
     pub hash: String,
     pub signature_hash: String,
 }

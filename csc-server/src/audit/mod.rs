@@ -1,10 +1,31 @@
-//! The audit log: every security event is one row of a closed list, sealed to the row before.
+//! The audit log: every security event is one row of a closed list, sealed to the row before; at intervals a checkpoint signed by a
+//! key of the HSM covers all chains. What an outsider needs to verify it is the log and the public key.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `event` | the closed list |
+//! | `row`, `chain` | a row and its hash; the chain that this process writes |
+//! | `checkpoint`, `keeper` | what is signed; who signs it, and when |
+//! | `log` | the log in the order in which it is proven |
+//! | `verify` | whether it is intact, and the first row that is not |
+//! | `proof`, `export` | one row that stands alone; all of them, or some, as JSON lines |
 
 mod chain;
+mod checkpoint;
 mod event;
+pub mod export;
+mod keeper;
+mod log;
+pub mod proof;
+mod row;
+pub mod verify;
 
 pub use chain::Chain;
-pub use event::{Event, HashOutcome};
+pub use checkpoint::{Body, Checkpoint, Head, Key, LABEL};
+pub use event::{Act, Event, HashOutcome};
+pub use keeper::{Error as KeeperError, Keeper};
+pub use log::{Item, count, walk};
+pub use row::{Hash, Row};
 
 use crate::{
     clock::Millis,

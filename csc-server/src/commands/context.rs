@@ -10,7 +10,7 @@ use hsm_adapter::{
 
 use crate::{
     app::{credential_policy, factor_policy, stretcher},
-    audit::Chain,
+    audit::{self, Chain, Event},
     ca::{self, Ca},
     clock::Clock,
     config::{Config, Role, Slot, StoreUrl, secret},
@@ -22,9 +22,6 @@ use crate::{
     rotation::Rotation,
     store::{Location, Store},
 };
-
-/// Label of the key that signs audit checkpoints.
-pub(super) const AUDIT_LABEL: &str = "audit/v1";
 
 /// Configuration and database, which every command needs.
 pub(super) struct Context {
@@ -51,6 +48,30 @@ impl Context {
     pub(super) fn vault(&self, stretcher: Stretcher) -> Result<Vault> {
         let slot = self.slot(Role::Holder)?;
         Ok(Vault::new(pool(slot)?, stretcher, slot.open_keys))
+    }
+
+    /// Records that the service starts, and with which configuration (SC-104).
+    pub(super) async fn started(&self) -> Result<()> {
+        let now = self.clock.now();
+        let start = Event::Start {
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        audit::note(&self.store, now, "", start).await?;
+        let loaded = Event::ConfigLoaded {
+            hash: self.config.hash.clone(),
+        };
+        Ok(audit::note(&self.store, now, "", loaded).await?)
+    }
+
+    /// Proves with throw-away keys that the holder slot does what is needed, and records how that ended.
+    pub(super) async fn selftest(&self, vault: &Vault) -> Result<()> {
+        let ended = vault.check().await;
+        let event = Event::Selftest {
+            slot: "holder",
+            passed: ended.is_ok(),
+        };
+        audit::note(&self.store, self.clock.now(), "", event).await?;
+        ended.context("the holder slot does not do what is needed")
     }
 
     /// The issuer slot.

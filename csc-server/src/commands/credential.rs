@@ -12,8 +12,9 @@ use super::{
 };
 use crate::{
     credential::{Credential, Keys},
-    enrolment::{Enrolment, Request},
+    enrolment::{Enrolment, NewPin, Request},
     factor::{Error as FactorError, Otp, Purpose},
+    holder::Holder,
     ids::{ClientId, CredentialId, FactorId},
 };
 
@@ -114,10 +115,10 @@ impl Opened<'_> {
     async fn change_pin(self) -> Result<()> {
         let old = pin("PIN")?;
         let otp = self.code(Purpose::ChangePin).await?;
-        let new = new_pin()?;
+        let new = self.new_pin().await?;
         let client = ClientId::direct();
         self.keys
-            .change_pin(&client, &self.credential, &old, &otp, &new)
+            .change_pin(&client, &self.credential, &old, &otp, new.pin())
             .await?;
         self.done("has a new PIN")
     }
@@ -134,10 +135,10 @@ impl Opened<'_> {
     async fn reset_pin(self) -> Result<()> {
         let puk = puk()?;
         let otp = self.code(Purpose::Unblock).await?;
-        let new = new_pin()?;
+        let new = self.new_pin().await?;
         let client = ClientId::direct();
         self.keys
-            .reset_pin(&client, &self.credential, &puk, &otp, &new)
+            .reset_pin(&client, &self.credential, &puk, &otp, new.pin())
             .await?;
         self.done("has a new PIN")
     }
@@ -150,11 +151,7 @@ impl Opened<'_> {
             .find(&self.credential.factor)
             .await?
             .context("the credential has lost its factor")?;
-        let accounts = context.accounts(&self.vault, &context.stretcher());
-        let holder = accounts
-            .by_id(&self.credential.holder)
-            .await?
-            .context("the credential has lost its holder")?;
+        let holder = self.holder().await?;
         let client = context.clients().find(&ClientId::direct()).await?;
         let client =
             client.context("there is no client 'direct' yet; run `csc-server slot init`")?;
@@ -167,6 +164,19 @@ impl Opened<'_> {
             Err(error) => return Err(error.into()),
         }
         Otp::parse(&secret("One-time code")?).context("a code has 6 or 8 digits")
+    }
+
+    async fn new_pin(&self) -> Result<NewPin> {
+        let holder = self.holder().await?;
+        new_pin(&[holder.user_name.as_str(), &holder.email])
+    }
+
+    async fn holder(&self) -> Result<Holder> {
+        let accounts = self
+            .context
+            .accounts(&self.vault, &self.context.stretcher());
+        let holder = accounts.by_id(&self.credential.holder).await?;
+        holder.context("the credential has lost its holder")
     }
 
     fn done(&self, what: &str) -> Result<()> {
@@ -183,12 +193,15 @@ impl Add {
             .holder(&context.accounts(&vault, &stretcher), &self.holder)
             .await?;
         let factor = FactorId::new(self.otp);
-        if !context.factors(&vault).belongs_to(&factor, &holder).await? {
-            bail!(
-                "holder '{}' has no one-time password factor '{factor}'; run `csc-server otp add`",
-                holder.user_name
-            );
-        }
+        let found = context.factors(&vault).find(&factor).await?;
+        let found = found
+            .filter(|factor| factor.belongs_to(&holder))
+            .with_context(|| {
+                format!(
+                    "holder '{}' has no one-time password factor '{factor}'; run `csc-server otp add`",
+                    holder.user_name
+                )
+            })?;
         let limits = &context.config.credential;
         let multisign = self.multisign.unwrap_or(limits.multisign);
         if multisign > limits.max_hashes {
@@ -197,7 +210,12 @@ impl Add {
                 limits.max_hashes
             );
         }
-        let pin = new_pin()?;
+        let known = [
+            holder.user_name.as_str(),
+            &holder.email,
+            found.address().unwrap_or_default(),
+        ];
+        let pin = new_pin(&known)?;
         let certificate = &context.config.certificate;
         let request = Request {
             algorithm: self.key.unwrap_or(certificate.key),
@@ -230,8 +248,9 @@ fn pin(what: &str) -> Result<Pin> {
     Pin::parse(&secret(what)?).context("a PIN has exactly 8 digits")
 }
 
-fn new_pin() -> Result<Pin> {
-    Pin::parse(&new_secret("New PIN (8 digits)")?).context("a PIN has exactly 8 digits")
+/// A new PIN that is not among those guessed first.
+fn new_pin(known: &[&str]) -> Result<NewPin> {
+    Ok(NewPin::choose(&new_secret("New PIN (8 digits)")?, known)?)
 }
 
 fn puk() -> Result<Puk> {

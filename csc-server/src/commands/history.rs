@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::{context::Context, terminal::say};
 use crate::{
+    audit::{self, Event},
     credential::{Credential, history},
     ids::CredentialId,
 };
@@ -22,11 +23,15 @@ pub(super) struct History {
 
 impl History {
     pub(super) async fn run(self, config: &Path) -> Result<()> {
-        let store = Context::open(config).await?.store;
+        let Context { store, clock, .. } = Context::open(config).await?;
         let id = CredentialId::new(self.credential);
-        Credential::by_id(&store, &id)
+        let credential = Credential::by_id(&store, &id)
             .await?
             .with_context(|| format!("there is no credential '{id}'"))?;
+        let read = Event::LogRead {
+            credential: id.to_string(),
+        };
+        audit::note(&store, clock.now(), &credential.pseudonym, read).await?;
         for entry in history::of(&store, &id).await? {
             let line = json!({
                 "activation": entry.activation,

@@ -1,5 +1,6 @@
 //! What an operator types.
 
+mod audit;
 mod ca;
 mod client;
 mod context;
@@ -53,6 +54,9 @@ enum Command {
     /// Signing applications.
     #[command(subcommand)]
     Client(client::Command),
+    /// The audit log: export, verify, prove.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// What was signed with a credential, one JSON object a line.
     History(history::History),
 }
@@ -68,6 +72,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Otp(command) => command.run(config).await,
         Command::Credential(command) => command.run(config).await,
         Command::Client(command) => command.run(config).await,
+        Command::Audit(command) => command.run(config).await,
         Command::History(history) => history.run(config).await,
     };
     match ended {

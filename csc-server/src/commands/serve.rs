@@ -13,11 +13,11 @@ use super::context::Context;
 use crate::{
     admin, api,
     app::{App, Dependencies},
-    audit::{self, Event},
-    jobs,
+    audit::{self, Event, Keeper},
     listener::{Limits, Listener, TlsFiles},
-    notify::Mailer,
+    notify::Sender,
     rotation::Mover,
+    worker::Worker,
 };
 
 /// Runs the service until SIGTERM or SIGINT, then lets requests in flight finish.
@@ -29,10 +29,8 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         .context("metrics")?;
     let stretcher = context.stretcher();
     let vault = context.vault(stretcher.clone())?;
-    vault
-        .check()
-        .await
-        .context("the holder slot does not do what is needed")?;
+    context.started().await?;
+    context.selftest(&vault).await?;
     context.rotation(&vault).register().await?;
     let issuer = context.issuer()?;
     context
@@ -52,7 +50,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
     };
     let public = Listener::bind(config.server.listen, Some(tls)).await?;
     let private = Listener::bind(config.admin.listen, None).await?;
-    let mailer = Mailer::from_config(&config.mail, clock.clone())?;
+    let sender = Sender::from_config(&config.mail, config.sms.as_ref(), clock.clone())?;
     let app = App::new(
         &config,
         clock.clone(),
@@ -61,19 +59,28 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         stretcher,
         ca_certificate,
     );
-    let start = Event::Start {
-        version: env!("CARGO_PKG_VERSION"),
-    };
-    audit::note(&app.store, app.clock.now(), "", start).await?;
+    let keeper = Keeper::new(
+        store.clone(),
+        clock.clone(),
+        issuer.clone(),
+        config.audit.checkpoint_every,
+    )
+    .await
+    .context("the key that signs the audit log; run `csc-server slot init`")?;
 
     let (stop, stopped) = watch::channel(false);
-    let runner = jobs::Runner {
+    let worker = Worker {
         store: store.clone(),
         clock,
         vault: vault.clone(),
-        mailer,
+        accounts: app.accounts.clone(),
+        sender,
     };
-    let runner = tokio::spawn(runner.run(stopped.clone()));
+    let kept = tokio::spawn({
+        let (keeper, stopped) = (keeper.clone(), stopped.clone());
+        async move { keeper.run(stopped).await }
+    });
+    let worker = tokio::spawn(worker.run(stopped.clone()));
     let mover = Mover {
         store: store.clone(),
         vault: vault.clone(),
@@ -100,9 +107,13 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         let _ = stop.send(true);
     });
     tokio::join!(api, admin);
-    runner.await.context("the runner of jobs failed")?;
+    worker.await?.context("the work of the background failed")?;
+    kept.await.context("the keeper of the audit log failed")?;
     mover.await.context("the mover of rows failed")?;
     audit::note(&app.store, app.clock.now(), "", Event::Stop).await?;
+    if let Err(error) = keeper.seal().await {
+        tracing::error!(%error, "the last rows of the audit log have no checkpoint yet");
+    }
     tracing::info!("stopped");
     Ok(())
 }

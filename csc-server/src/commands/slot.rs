@@ -7,10 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use hsm_adapter::{Issuer, KeyAlgorithm, MasterSet};
 use sha2::{Digest, Sha256};
 
-use super::{
-    context::{AUDIT_LABEL, Context},
-    terminal::say,
-};
+use super::{context::Context, terminal::say};
 use crate::{
     audit::{self, Event},
     ca, params, rotation,
@@ -135,7 +132,7 @@ async fn init(context: Context) -> Result<()> {
             audit::note(&context.store, now, "", event).await?;
         }
     }
-    vault.check().await?;
+    context.selftest(&vault).await?;
     context.rotation(&vault).register().await?;
     context
         .clients()
@@ -145,10 +142,15 @@ async fn init(context: Context) -> Result<()> {
     let issuer = context.issuer()?;
     for (label, algorithm) in [
         (ca::LABEL, context.config.certificate.ca_key),
-        (AUDIT_LABEL, KeyAlgorithm::P256),
+        (audit::LABEL, KeyAlgorithm::P256),
     ] {
         let (_, created) = issuer.ensure(label, algorithm).await?;
         report("issuer", label, created);
+        if created {
+            let label = label.to_owned();
+            let event = Event::MasterCreated { label };
+            audit::note(&context.store, now, "", event).await?;
+        }
     }
     if context.ca_certificate().await.is_err() {
         create_ca(&context, issuer).await?;

@@ -8,6 +8,7 @@
 use std::io::{BufRead, IsTerminal};
 
 use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
 use zeroize::Zeroizing;
 
 /// Prints a line.
@@ -20,17 +21,58 @@ pub(super) fn complain(error: &anyhow::Error) {
     eprintln!("csc-server: {error:#}");
 }
 
-/// A secret: asked without echo, or one line of standard input when that is no terminal. Never an argument, which everybody on the machine
-/// could read.
+/// Prints one of several things that are wrong.
+pub(super) fn complain_of(problem: &str) {
+    eprintln!("csc-server: {problem}");
+}
+
+/// A progress bar over so many rows, on standard error; none where that is not a terminal.
+pub(super) fn progress(rows: u64, what: &'static str) -> ProgressBar {
+    bar(
+        rows,
+        what,
+        "{msg} {bar:30} {human_pos}/{human_len} rows, {eta}",
+    )
+}
+
+/// A progress bar over so many octets.
+pub(super) fn progress_octets(octets: u64, what: &'static str) -> ProgressBar {
+    bar(octets, what, "{msg} {bar:30} {bytes}/{total_bytes}, {eta}")
+}
+
+fn bar(length: u64, what: &'static str, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template);
+    ProgressBar::new(length)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        .with_message(what)
+}
+
+/// A secret: asked without echo, or one line of standard input when that is no terminal. Never an argument, which everybody
+/// on the machine could read.
 ///
 /// # Errors
 /// When there is nothing to read.
-pub(crate) fn secret(what: &str) -> Result<Zeroizing<String>> {
+pub(super) fn secret(what: &str) -> Result<Zeroizing<String>> {
     if std::io::stdin().is_terminal() {
-        return Ok(Zeroizing::new(rpassword::prompt_password(format!(
-            "{what}: "
-        ))?));
+        let typed = rpassword::prompt_password(format!("{what}: "))?;
+        return Ok(Zeroizing::new(typed));
     }
+    line(what)
+}
+
+/// A new secret: on a terminal it is asked twice.
+///
+/// # Errors
+/// When the two differ, or there is nothing to read.
+pub(super) fn new_secret(what: &str) -> Result<Zeroizing<String>> {
+    let first = secret(what)?;
+    if std::io::stdin().is_terminal() && secret(&format!("{what}, again"))? != first {
+        bail!("the two are not the same; nothing was changed");
+    }
+    Ok(first)
+}
+
+fn line(what: &str) -> Result<Zeroizing<String>> {
     let mut line = Zeroizing::new(String::with_capacity(256));
     let read = std::io::stdin()
         .lock()
@@ -42,16 +84,4 @@ pub(crate) fn secret(what: &str) -> Result<Zeroizing<String>> {
     Ok(Zeroizing::new(
         line.trim_end_matches(['\r', '\n']).to_owned(),
     ))
-}
-
-/// A new secret: on a terminal it is asked twice.
-///
-/// # Errors
-/// When the two differ, or there is nothing to read.
-pub(crate) fn new_secret(what: &str) -> Result<Zeroizing<String>> {
-    let first = secret(what)?;
-    if std::io::stdin().is_terminal() && secret(&format!("{what}, again"))? != first {
-        bail!("the two are not the same; nothing was changed");
-    }
-    Ok(first)
 }

@@ -4,6 +4,7 @@
 //! stand in the file only. Secrets are paths of files, never values. Relative paths start at the file's directory.
 //! What is wrong is refused at start: the key's full path, what was found, and what to do.
 
+mod audit;
 mod certificate;
 mod credential;
 mod error;
@@ -15,6 +16,7 @@ mod pin;
 pub mod secret;
 mod server;
 mod slot;
+mod sms;
 mod store;
 mod value;
 
@@ -22,7 +24,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
+pub use audit::Audit;
 pub use certificate::{Certificate, QcStatement, QcType};
 pub use credential::{Credential, PukPolicy};
 pub use error::ConfigError;
@@ -33,6 +37,7 @@ pub use otp::Otp;
 pub use pin::{Argon2, Pin};
 pub use server::{Admin, Server};
 pub use slot::{Role, Slot};
+pub use sms::{Body, Gateway, Sms, SmsLogin};
 pub use store::{Store, StoreUrl};
 
 /// Everything an operator decides.
@@ -53,6 +58,9 @@ pub struct Config {
     pub slots: Vec<Slot>,
     /// How mail leaves.
     pub mail: Mail,
+    /// How text messages leave; without it nobody gets codes by SMS.
+    #[serde(default)]
+    pub sms: Option<Sms>,
     /// How long things live.
     #[serde(default)]
     pub lifetime: Lifetime,
@@ -68,6 +76,12 @@ pub struct Config {
     /// The embedded CA and what it issues.
     #[serde(default)]
     pub certificate: Certificate,
+    /// The audit log.
+    #[serde(default)]
+    pub audit: Audit,
+    /// SHA-256 over the settings of file and environment as merged, hexadecimal: what a change of configuration changes.
+    #[serde(skip)]
+    pub hash: String,
 }
 
 impl Config {
@@ -100,6 +114,9 @@ impl Config {
         if let Some(path) = self.mail.password_file() {
             secret::check("mail.password_file", path)?;
         }
+        if let Some((key, path)) = self.sms.as_ref().and_then(Sms::secret_file) {
+            secret::check(key, path)?;
+        }
         Ok(())
     }
 
@@ -130,7 +147,10 @@ impl Config {
                 path: path.to_owned(),
                 problem: error.to_string(),
             })?;
+        // A map of JSON is sorted, so that the order of the file does not matter.
+        let merged = raw.clone().try_deserialize::<serde_json::Value>();
         let mut config: Self = serde_path_to_error::deserialize(raw).map_err(ConfigError::shape)?;
+        config.hash = hex::encode(Sha256::digest(merged.unwrap_or_default().to_string()));
         if config.certificate.organization.is_empty() {
             config
                 .certificate
@@ -172,11 +192,13 @@ impl Config {
             store,
             slots,
             mail,
+            sms,
             ..
         } = self;
         let mut paths: Vec<&mut PathBuf> = vec![&mut server.certificate, &mut server.private_key];
         paths.extend(store.paths());
         paths.extend(mail.paths());
+        paths.extend(sms.iter_mut().flat_map(Sms::paths));
         paths.extend(
             slots
                 .iter_mut()

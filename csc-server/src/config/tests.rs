@@ -260,7 +260,7 @@ fn every_mistake_names_its_key_what_was_found_and_the_remedy() {
             "[mail]",
             "[mails]",
             "mails: found an unknown field `mails`; use one of `server`, `admin`, `info`, `store`, `slot`, `mail`, \
-          `lifetime`, `pin`, `otp`, `credential`, `certificate`",
+          `sms`, `lifetime`, `pin`, `otp`, `credential`, `certificate`, `audit`",
         ),
         (
             "outbox = \"outbox\"",
@@ -326,6 +326,66 @@ fn every_mistake_names_its_key_what_was_found_and_the_remedy() {
             "[certificate]",
             "[otp]\nmax_per_hour = 0\n[certificate]",
             "otp.max_per_hour: found 0; write a number greater than zero",
+        ),
+        (
+            "[certificate]",
+            "[otp]\nlongest_lock = \"30s\"\n[certificate]",
+            "otp.longest_lock: found 30 s, less than otp.lock; write at least 60s",
+        ),
+        (
+            "[certificate]",
+            "[otp]\ndrift = 3\n[certificate]",
+            "otp.drift: found 3; write 0, 1 or 2",
+        ),
+        (
+            "[certificate]",
+            "[sms]\nfrom = \"Signing\"\n[certificate]",
+            "sms: found neither outbox nor url; add sms.outbox or sms.url",
+        ),
+        (
+            "[certificate]",
+            "[sms]\noutbox = \"o\"\nurl = \"https://sms.example/\"\n[certificate]",
+            "sms: found both outbox and url; keep sms.outbox or sms.url",
+        ),
+        (
+            "[certificate]",
+            "[sms]\nurl = \"http://sms.example/\"\n[certificate]",
+            "sms.url: found 'http://sms.example/'; write an https URL; http is for gateways on this machine",
+        ),
+        (
+            "[certificate]",
+            "[sms]\nurl = \"https://csc:hunter2@sms.example/\"\n[certificate]",
+            "sms.url: found a log-in in the URL; move it to sms.user and sms.password_file",
+        ),
+        (
+            "[certificate]",
+            "[sms]\nurl = \"https://sms.example/\"\nmethod = \"GET\"\n[certificate]",
+            "sms: found method 'GET'; write POST or PUT",
+        ),
+        (
+            "[certificate]",
+            "[sms]\nurl = \"https://sms.example/\"\n[certificate]",
+            "sms: found no Content-Type that is known among sms.headers; write application/json, \
+             application/x-www-form-urlencoded or text/plain",
+        ),
+        (
+            "[certificate]",
+            "[sms]\nurl = \"https://sms.example/\"\nheaders = { \"Content-Type\" = \"text/plain\" }\n\
+             body = \"{text}\"\n[certificate]",
+            "sms: found no sms.body with {number} and {text}; write what the gateway takes, with these two places",
+        ),
+        (
+            "[certificate]",
+            "[sms]\nurl = \"https://sms.example/\"\nheaders = { \"Content-Type\" = \"application/json\" }\n\
+             body = '{\"to\": {number}, \"text\": {text}}'\n[certificate]",
+            "sms: found an sms.body that is no JSON; put the places between quotes: \
+             {\"to\": \"{number}\", \"text\": \"{text}\"}",
+        ),
+        (
+            "[certificate]",
+            "[sms]\nurl = \"https://sms.example/\"\nheaders = { \"Content-Type\" = \"text/plain\" }\n\
+             body = \"{number} {text}\"\nuser = \"csc\"\n[certificate]",
+            "sms: found a part of a log-in, or two; write sms.user with sms.password_file, or sms.bearer_file alone",
         ),
         (
             "[certificate]",

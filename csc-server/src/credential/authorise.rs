@@ -2,12 +2,17 @@
 
 use hsm_adapter::{Content, Factor as Proven, Pin, Secret, version_of};
 
-use super::{Credential, Error, Keys, Order, sad};
+use super::{
+    Credential, Error, Keys, Order,
+    refusal::{Asked, refused},
+    sad,
+};
 use crate::{
-    audit::{self, Event},
+    audit::{self, Act, Event},
     clock::Millis,
     factor::{Claim, Factor, Otp, Purpose, Taken},
     ids::{ActivationId, ClientId},
+    jobs::{Job, Notice},
     oauth::ServiceAccess,
     params,
     store::StoreError,
@@ -35,7 +40,7 @@ impl Keys {
     ///
     /// The OTP goes first: without it nobody can try PINs. Taking it counts the PIN try too, in one transaction and before the PIN is
     /// looked at, so that a crash or parallel guesses cannot save a try; the right PIN sets the count back. A wrong PIN has
-    /// spent the OTP.
+    /// spent the OTP. A refusal is recorded.
     ///
     /// # Errors
     /// [`Error::Disabled`], [`Error::CertificateExpired`], [`Error::OtpLocked`], [`Error::PinLocked`], [`Error::WrongOtp`],
@@ -48,6 +53,60 @@ impl Keys {
         approval: Approval,
     ) -> Result<Issued, Error> {
         let now = self.clock.now();
+        match self.approve(access, credential, order, approval, now).await {
+            Ok(issued) => Ok(issued),
+            Err(error) => {
+                let asked = Asked::Sad(Act::Authorize);
+                Err(refused(
+                    &self.store,
+                    now,
+                    access,
+                    Some(credential),
+                    None,
+                    asked,
+                    error,
+                )
+                .await)
+            }
+        }
+    }
+
+    /// Whether the credential may be used now; a refusal is recorded.
+    ///
+    /// # Errors
+    /// [`Error::Disabled`], [`Error::CertificateExpired`].
+    pub async fn usable(
+        &self,
+        access: &ServiceAccess,
+        credential: &Credential,
+    ) -> Result<(), Error> {
+        let now = self.clock.now();
+        match credential.usable(now) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let asked = Asked::Sad(Act::Authorize);
+                Err(refused(
+                    &self.store,
+                    now,
+                    access,
+                    Some(credential),
+                    None,
+                    asked,
+                    error,
+                )
+                .await)
+            }
+        }
+    }
+
+    async fn approve(
+        &self,
+        access: &ServiceAccess,
+        credential: &Credential,
+        order: &Order,
+        approval: Approval,
+        now: Millis,
+    ) -> Result<Issued, Error> {
         credential.usable(now)?;
         let factor = self.factor(credential).await?;
         let claim = self
@@ -55,7 +114,14 @@ impl Keys {
             .judge(&factor, credential, &approval.otp, Purpose::Sign)
             .await?;
         let client = &access.client;
-        self.take_factors(client, credential, order.fingerprint(), claim, now)
+        let asked = Event::AuthzAsked {
+            credential: credential.id.to_string(),
+            client: client.to_string(),
+            count: order.count(),
+            hashes: order.hashes().iter().map(super::Hash::hex).collect(),
+        };
+        let bound_to = order.fingerprint();
+        self.take_factors(client, credential, Some(asked), bound_to, claim, now)
             .await?;
 
         let id = ActivationId::random();
@@ -112,11 +178,12 @@ impl Keys {
         factor.ok_or(Error::Damaged)
     }
 
-    /// Takes the OTP and reserves a PIN try.
+    /// Takes the OTP and reserves a PIN try; `asked` is recorded with it.
     pub(super) async fn take_factors(
         &self,
         client: &ClientId,
         credential: &Credential,
+        asked: Option<Event>,
         bound_to: [u8; 32],
         claim: Claim,
         now: Millis,
@@ -126,6 +193,9 @@ impl Keys {
         let refused = self
             .store
             .write(async move |tx| {
+                if let Some(asked) = &asked {
+                    audit::record(tx, now, &credential.pseudonym, asked);
+                }
                 // A locked PIN is said before the OTP is spent on it.
                 let locked = "SELECT pin_failures FROM credential WHERE id = $1 AND pin_failures >= $2";
                 if tx.find(locked, params![&credential.id, limit]).await?.is_some() {
@@ -230,6 +300,7 @@ impl Keys {
                     audit::record(tx, now, &credential.pseudonym, &fail);
                     if failures >= limit {
                         audit::record(tx, now, &credential.pseudonym, &Event::PinLocked { credential: id });
+                        Job::notice(&Notice::pin_locked(&credential.id), now).enqueue(tx, now).await?;
                     }
                     return Ok(());
                 }

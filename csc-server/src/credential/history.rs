@@ -2,16 +2,27 @@
 
 use crate::{
     clock::Millis,
-    ids::CredentialId,
+    ids::{ActivationId, CredentialId},
     params,
-    store::{Store, StoreError},
+    store::{Row, Store, StoreError},
 };
+
+macro_rules! select {
+    ($where:literal) => {
+        concat!(
+            "SELECT activation, position, client, hash, outcome, started, credential FROM signing WHERE ",
+            $where
+        )
+    };
+}
 
 /// One signature.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Under which activation.
     pub activation: String,
+    /// With which credential.
+    pub credential: CredentialId,
     /// Which of its hashes, from 0.
     pub position: u32,
     /// Through which client.
@@ -29,19 +40,33 @@ pub struct Entry {
 /// # Errors
 /// When the database fails.
 pub async fn of(store: &Store, credential: &CredentialId) -> Result<Vec<Entry>, StoreError> {
-    const SQL: &str = "SELECT activation, position, client, hash, outcome, started FROM signing
-                       WHERE credential = $1 ORDER BY started, activation, position";
+    const SQL: &str = select!("credential = $1 ORDER BY started, activation, position");
     let rows = store.query(SQL, params![credential]).await?;
-    rows.into_iter()
-        .map(|mut row| {
-            Ok(Entry {
-                activation: row.get(0)?,
-                position: row.get(1)?,
-                client: row.get(2)?,
-                hash: row.get(3)?,
-                outcome: row.get(4)?,
-                started: row.get(5)?,
-            })
-        })
-        .collect()
+    rows.into_iter().map(read).collect()
+}
+
+/// The signature at this position of an activation.
+///
+/// # Errors
+/// When the database fails.
+pub async fn at(
+    store: &Store,
+    activation: &ActivationId,
+    position: u32,
+) -> Result<Option<Entry>, StoreError> {
+    const SQL: &str = select!("activation = $1 AND position = $2");
+    let row = store.find(SQL, params![activation, position]).await?;
+    row.map(read).transpose()
+}
+
+fn read(mut row: Row) -> Result<Entry, StoreError> {
+    Ok(Entry {
+        activation: row.get(0)?,
+        position: row.get(1)?,
+        client: row.get(2)?,
+        hash: row.get(3)?,
+        outcome: row.get(4)?,
+        started: row.get(5)?,
+        credential: CredentialId::new(row.get::<String>(6)?),
+    })
 }

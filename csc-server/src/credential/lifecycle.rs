@@ -70,6 +70,7 @@ impl Keys {
             return Err(Error::WrongState(credential.status.name()));
         }
         let now = self.clock.now();
+        let validity = (credential.not_before, credential.not_after);
         let Credential {
             id,
             holder,
@@ -78,7 +79,7 @@ impl Keys {
             certificate,
             ..
         } = credential;
-        let record = record(id, holder, factor, to, key, certificate);
+        let record = record(id, holder, factor, to, key, certificate, validity);
         let mac = self.vault.record_mac(key.masters, &record).await?.to_vec();
         let name = credential.description.clone();
         let message = match to {

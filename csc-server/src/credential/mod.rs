@@ -1,7 +1,7 @@
 //! Credential authorization: what a holder may sign with, and how an approval becomes a permit to sign, once.
 //!
 //! [`Credential::owned_by`] finds it, [`Order`] says what is to be approved, [`Keys::authorise`] takes both factors and
-//! gives a SAD, [`sad::redeem`] counts the SAD down and gives a [`Permit`], and only [`crate::signing::Signer`] takes one.
+//! gives a SAD, [`Keys::redeem`] counts the SAD down and gives a [`Permit`], and only [`crate::signing::Signer`] takes one.
 
 mod authorise;
 pub mod history;
@@ -9,8 +9,9 @@ mod lifecycle;
 mod order;
 mod owned;
 mod pin;
+mod refusal;
 pub mod reseal;
-pub mod sad;
+mod sad;
 
 use std::time::Duration;
 
@@ -94,6 +95,7 @@ impl From<crate::factor::Error> for Error {
             crate::factor::Error::Store(error) => Self::Store(error),
             crate::factor::Error::Hsm(error) => Self::Hsm(error),
             crate::factor::Error::Locked => Self::OtpLocked,
+            crate::factor::Error::Damaged => Self::Damaged,
             crate::factor::Error::TooSoon { .. } | crate::factor::Error::Offline => Self::WrongOtp,
         }
     }

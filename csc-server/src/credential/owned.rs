@@ -162,8 +162,8 @@ impl Credential {
     }
 }
 
-/// What the record MAC covers: identity, key, certificate and status. Counters change in SQL and are witnessed by the audit
-/// log instead.
+/// What the record MAC covers: identity, key, certificate with its validity, and status. Counters change in SQL and are
+/// witnessed by the audit log instead.
 pub fn record(
     id: &CredentialId,
     holder: &HolderId,
@@ -171,6 +171,7 @@ pub fn record(
     status: Status,
     key: &SealedKey,
     certificate: &[u8],
+    (not_before, not_after): (Millis, Millis),
 ) -> Vec<u8> {
     #[derive(Serialize)]
     struct Record<'a> {
@@ -183,6 +184,8 @@ pub fn record(
         algorithm: KeyAlgorithm,
         spki: String,
         certificate: String,
+        not_before: Millis,
+        not_after: Millis,
     }
     let record = Record {
         version: 1,
@@ -194,6 +197,8 @@ pub fn record(
         algorithm: key.algorithm,
         spki: hex::encode(Sha256::digest(&key.spki)),
         certificate: hex::encode(Sha256::digest(certificate)),
+        not_before,
+        not_after,
     };
     serde_json::to_vec(&record).unwrap_or_default()
 }
@@ -205,6 +210,7 @@ fn read(mut row: Row) -> Result<Credential, StoreError> {
     let status = Status::parse(&row.get::<String>(4)?)
         .ok_or(StoreError::Corrupt("the status of a credential"))?;
     let certificate: Vec<u8> = row.get(16)?;
+    let validity = (row.get(17)?, row.get(18)?);
     let mut key = SealedKey {
         credential: id.to_string(),
         generation: row.get(7)?,
@@ -224,7 +230,7 @@ fn read(mut row: Row) -> Result<Credential, StoreError> {
         record_mac: row.get(19)?,
     };
     // The record is rebuilt from what the row says now: the vault compares it with the MAC of what was written.
-    key.record = record(&id, &holder, &factor, status, &key, &certificate);
+    key.record = record(&id, &holder, &factor, status, &key, &certificate, validity);
     Ok(Credential {
         id,
         holder,
@@ -235,8 +241,8 @@ fn read(mut row: Row) -> Result<Credential, StoreError> {
         multisign: row.get(6)?,
         key,
         certificate,
-        not_before: row.get(17)?,
-        not_after: row.get(18)?,
+        not_before: validity.0,
+        not_after: validity.1,
         holder_active: row.get::<String>(20)? == "active",
     })
 }

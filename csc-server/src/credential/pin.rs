@@ -43,6 +43,7 @@ impl Keys {
         self.take_factors(
             client,
             credential,
+            None,
             Purpose::ChangePin.fingerprint(),
             claim,
             now,
@@ -222,8 +223,8 @@ impl Keys {
             .await?
             .ok_or(Error::Unknown)?;
         let (email, language): (String, String) = (row.get(0)?, row.get(1)?);
-        let mail = Outgoing::new(&email, &message.render(&language));
-        Ok(Job::mail(&self.vault, &mail, self.clock.now() + 3 * DAY).await?)
+        let mail = Outgoing::mail(&email, &message.render(&language));
+        Ok(Job::message(&self.vault, &mail, self.clock.now() + 3 * DAY).await?)
     }
 
     /// Takes the code and reserves a PUK try; what the store keeps of the PUK.

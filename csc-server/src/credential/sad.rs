@@ -13,10 +13,13 @@ use std::time::Duration;
 use hsm_adapter::{Activation, Content, Digest, Scheme, SealedKey, Secret, version_of};
 use sha2::{Digest as _, Sha256};
 
-use super::{Credential, Error, Hash, Issued, Keys, SignOrder};
+use super::{
+    Credential, Error, Hash, Issued, Keys, SignOrder,
+    refusal::{Asked, refused},
+};
 use crate::{
-    audit::{self, Event},
-    clock::{Clock, Millis},
+    audit::{self, Act, Event},
+    clock::Millis,
     ids::{ActivationId, ClientId, CredentialId},
     oauth::ServiceAccess,
     params,
@@ -25,14 +28,14 @@ use crate::{
 
 /// A SAD as a client presented it. Prints nothing but its identifier.
 #[derive(Debug)]
-pub struct Sad {
+struct Sad {
     id: ActivationId,
     secret: Secret,
 }
 
 /// A permit to sign these digests with this key, once.
 ///
-/// Only [`Sad::redeem`] makes one, after the count has gone down and the intent is durable in the audit log. It has no public
+/// Only [`Keys::redeem`] makes one, after the count has gone down and the intent is durable in the audit log. It has no public
 /// constructor and cannot be copied:
 ///
 /// ```compile_fail
@@ -71,11 +74,8 @@ struct Stored {
 }
 
 impl Sad {
-    /// From the wire.
-    ///
-    /// # Errors
-    /// [`Error::InvalidSad`] when it can be none of ours.
-    pub fn parse(text: &str) -> Result<Self, Error> {
+    /// From the wire; [`Error::InvalidSad`] when it can be none of ours.
+    fn parse(text: &str) -> Result<Self, Error> {
         let (id, secret) = text.split_once('.').ok_or(Error::InvalidSad)?;
         let secret = Secret::parse(secret).ok_or(Error::InvalidSad)?;
         Ok(Self {
@@ -84,23 +84,15 @@ impl Sad {
         })
     }
 
-    /// Redeems the SAD for a permit: one statement decides secret, client, credential, state, time and count; each approved hash is
-    /// marked as signed; the intent is recorded. When this returns, all of it is durable. A crash from here on loses at most
-    /// the signature, never the count.
-    ///
-    /// # Errors
-    /// [`Error::InvalidSad`], [`Error::SadExpired`], [`Error::NotAuthorised`], [`Error::Disabled`],
-    /// [`Error::CertificateExpired`], or a failure of the database. Nothing is counted then.
-    pub async fn redeem(
+    async fn redeem(
         self,
         store: &Store,
-        clock: &Clock,
+        now: Millis,
         access: &ServiceAccess,
         credential: &Credential,
         order: SignOrder,
         request: &str,
     ) -> Result<Permit, Error> {
-        let now = clock.now();
         let stored = self.find(store, &access.client, credential, now).await?;
         credential.usable(now)?;
         let positions = positions(&stored.content, &order)?;
@@ -195,7 +187,11 @@ impl Sad {
             "active" | "spent" => {}
             _ => return Err(Error::InvalidSad),
         }
-        let content = serde_json::from_slice(&octets).map_err(|_| Error::Damaged)?;
+        let content: Content = serde_json::from_slice(&octets).map_err(|_| Error::Damaged)?;
+        // The column finds the row; what was approved, and for whom, is what the key was wrapped for.
+        if content.client != client.as_str() {
+            return Err(Error::InvalidSad);
+        }
         Ok(Stored {
             content,
             octets,
@@ -207,11 +203,42 @@ impl Sad {
 }
 
 impl Keys {
+    /// Redeems the SAD for a permit: one statement decides secret, client, credential, state, time and count; each approved hash is
+    /// marked as signed; the intent is recorded. When this returns, all of it is durable. A crash from here on loses at most
+    /// the signature, never the count. A refusal is recorded too.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSad`], [`Error::SadExpired`], [`Error::NotAuthorised`], [`Error::Disabled`],
+    /// [`Error::CertificateExpired`], or a failure of the database. Nothing is counted then.
+    pub async fn redeem(
+        &self,
+        access: &ServiceAccess,
+        credential: &Credential,
+        sad: &str,
+        order: SignOrder,
+        request: &str,
+    ) -> Result<Permit, Error> {
+        let now = self.clock.now();
+        let digests = order.digests.iter();
+        let hashes = digests.map(|digest| hex::encode(digest.octets())).collect();
+        let asked = Asked::Signatures { hashes, request };
+        self.with(sad, access, Some(credential), asked, |sad| {
+            sad.redeem(&self.store, now, access, credential, order, request)
+        })
+        .await
+    }
+
     /// Ends a SAD before its time (CSC v1 11.3 asks it of every token); its opened key is destroyed.
     ///
     /// # Errors
     /// [`Error::InvalidSad`] when this client has no such live SAD.
-    pub async fn revoke(&self, access: &ServiceAccess, sad: Sad) -> Result<(), Error> {
+    pub async fn revoke(&self, access: &ServiceAccess, sad: &str) -> Result<(), Error> {
+        let asked = Asked::Sad(Act::Revoke);
+        self.with(sad, access, None, asked, |sad| self.end(access, sad))
+            .await
+    }
+
+    async fn end(&self, access: &ServiceAccess, sad: Sad) -> Result<(), Error> {
         let (id, hash, now) = (sad.id.clone(), secret_hash(&sad.secret), self.clock.now());
         let client = access.client.clone();
         let revoked = self
@@ -255,8 +282,46 @@ impl Keys {
     /// named, so that nothing is signed that the holder did not see (SC-44).
     ///
     /// # Errors
-    /// As [`Sad::redeem`].
+    /// As [`Keys::redeem`].
     pub async fn extend(
+        &self,
+        access: &ServiceAccess,
+        credential: &Credential,
+        sad: &str,
+        hashes: &[Hash],
+    ) -> Result<Issued, Error> {
+        let asked = Asked::Sad(Act::Extend);
+        self.with(sad, access, Some(credential), asked, |sad| {
+            self.replace(access, credential, sad, hashes)
+        })
+        .await
+    }
+
+    /// Does something with a SAD as it came from the wire; a refusal is recorded.
+    async fn with<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        sad: &str,
+        access: &ServiceAccess,
+        credential: Option<&Credential>,
+        asked: Asked<'_>,
+        act: impl FnOnce(Sad) -> F,
+    ) -> Result<T, Error> {
+        let sad = Sad::parse(sad);
+        let id = sad.as_ref().ok().map(|sad| sad.id.clone());
+        let ended = match sad {
+            Ok(sad) => act(sad).await,
+            Err(error) => Err(error),
+        };
+        match ended {
+            Ok(done) => Ok(done),
+            Err(error) => {
+                let (store, now) = (&self.store, self.clock.now());
+                Err(refused(store, now, access, credential, id.as_ref(), asked, error).await)
+            }
+        }
+    }
+
+    async fn replace(
         &self,
         access: &ServiceAccess,
         credential: &Credential,

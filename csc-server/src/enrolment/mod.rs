@@ -1,7 +1,11 @@
 //! Enrolment from the terminal: a key in the HSM, a certificate from the embedded CA, a credential that signs.
 
-use hsm_adapter::{HsmError, KeyAlgorithm, Pin, Puk, Vault, VaultError};
+mod pin;
+
+use hsm_adapter::{HsmError, KeyAlgorithm, Puk, Vault, VaultError};
 use sha2::{Digest, Sha256};
+
+pub use pin::{NewPin, PinError};
 
 use crate::{
     audit::{self, Event},
@@ -75,7 +79,7 @@ impl Enrolment {
     pub async fn credential(
         &self,
         holder: &Holder,
-        pin: &Pin,
+        pin: &NewPin,
         request: Request,
     ) -> Result<(CredentialId, Option<Puk>), Error> {
         if request.algorithm == KeyAlgorithm::Rsa2048 {
@@ -84,13 +88,13 @@ impl Enrolment {
         let id = CredentialId::random();
         let mut key = self
             .vault
-            .generate(id.as_str(), 1, request.algorithm, pin)
+            .generate(id.as_str(), 1, request.algorithm, pin.pin())
             .await?;
         let (puk, sealed_puk) = match request.puk {
             PukPolicy::Strict => (None, None),
             policy => {
                 let resets = policy == PukPolicy::Reset;
-                let (puk, sealed) = self.vault.make_puk(&key, pin, resets).await?;
+                let (puk, sealed) = self.vault.make_puk(&key, pin.pin(), resets).await?;
                 (Some(puk), Some(sealed))
             }
         };
@@ -113,7 +117,7 @@ impl Enrolment {
                 now,
             )
             .await?;
-        let (not_before, not_after) = ca::validity_of(&certificate)?;
+        let validity = ca::validity_of(&certificate)?;
         let record = credential::record(
             &id,
             &holder.id,
@@ -121,6 +125,7 @@ impl Enrolment {
             Status::Active,
             &key,
             &certificate,
+            validity,
         );
         key.record_mac = self.vault.record_mac(key.masters, &record).await?.to_vec();
 
@@ -158,8 +163,8 @@ impl Enrolment {
                         cost.as_str(),
                         key.masters,
                         certificate.clone(),
-                        not_before,
-                        not_after,
+                        validity.0,
+                        validity.1,
                         key.record_mac.clone(),
                         now,
                         sealed_puk.as_ref().map(|puk| puk.salt.clone()),
@@ -182,6 +187,8 @@ impl Enrolment {
                     certificate_hash: hex::encode(Sha256::digest(&certificate)),
                 };
                 audit::record(tx, now, &person, &issued);
+                let activated = Event::CertActivated { credential: credential.to_string() };
+                audit::record(tx, now, &person, &activated);
                 Ok(())
             })
             .await?;

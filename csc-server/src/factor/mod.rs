@@ -1,54 +1,38 @@
-//! What a holder has: an authenticator app (TOTP) or a mailbox that receives codes. What he knows, the PIN, is sealed into
-//! the credential itself.
+//! What a holder has: a device that makes codes (an authenticator app, TOTP; a token, HOTP), or an address that codes are
+//! sent to (mail, SMS). What he knows, the PIN, is sealed into the credential itself.
 //!
 //! A code is judged in two steps. Outside the transaction, where the HSM may be asked, [`Factors::judge`] turns what the
 //! client sent into a [`Claim`]; inside it, [`Claim::consume`] takes the code in one statement, so that of parallel
 //! uses one wins and every wrong guess counts.
+//!
+//! Whose a factor is, how its codes come about and where they go stands under a MAC, which is checked before the factor is
+//! used: whoever changes a telephone number in the database gets no code there (SC-31).
 
+mod claim;
+mod device;
+mod record;
+pub mod reseal;
+pub mod seeds;
 mod sent;
-mod totp;
+mod token;
 
 use std::time::Duration;
 
-use hsm_adapter::{HsmError, Vault, version_of};
+use hsm_adapter::{HsmError, Vault};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-pub use self::totp::SEEDS;
+pub use claim::{Claim, Taken};
+pub use device::Algorithm;
+pub use record::{Factor, Kind};
+
 use crate::{
     audit::{self, Event},
-    clock::{Clock, Millis},
+    clock::Clock,
     credential::Credential,
-    holder::Holder,
-    ids::{ClientId, FactorId},
     params,
-    store::{Store, StoreError, Tx},
+    store::{Store, StoreError},
 };
-
-/// Which kind of factor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// RFC 6238, in an app of the holder.
-    Totp,
-    /// A code the service sends by mail.
-    Mail,
-}
-
-impl Kind {
-    /// The name in commands, the database and the audit log.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Totp => "totp",
-            Self::Mail => "mail",
-        }
-    }
-
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        [Self::Totp, Self::Mail]
-            .into_iter()
-            .find(|kind| kind.name() == name)
-    }
-}
 
 /// What a code is asked for: one asked for one purpose does for no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,16 +59,6 @@ impl Purpose {
     pub fn fingerprint(self) -> [u8; 32] {
         Sha256::digest(self.name()).into()
     }
-}
-
-/// A factor of a holder.
-#[derive(Clone, Debug)]
-pub struct Factor {
-    /// Identifier; `OTP/ID` of the CSC API.
-    pub id: FactorId,
-    /// Which kind.
-    pub kind: Kind,
-    seed: Option<Vec<u8>>,
 }
 
 /// A one-time password as a client sent it: 6 or 8 digits. Prints nothing, is wiped when dropped.
@@ -119,6 +93,9 @@ pub enum Error {
     /// This factor makes its codes by itself: nothing can be sent.
     #[error("no code is sent for this factor")]
     Offline,
+    /// The row is not what the service wrote. Alarmed.
+    #[error("the factor fails its integrity check")]
+    Damaged,
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -132,12 +109,29 @@ pub enum Error {
 pub struct Policy {
     /// Wrong codes in a row that lock a factor.
     pub max_failures: u32,
+    /// How long the first lock lasts; each further wrong code doubles it.
+    pub lock: Duration,
+    /// How long a lock lasts at most.
+    pub longest_lock: Duration,
     /// How long a sent code is good.
     pub lifetime: Duration,
-    /// How long until another code may be sent.
+    /// How long until another code may be sent to the same holder.
     pub resend_after: Duration,
-    /// Codes an hour.
+    /// Codes to one holder in an hour.
     pub max_per_hour: u32,
+    /// Time steps an authenticator app may be early or late.
+    pub drift: u16,
+}
+
+impl Policy {
+    /// How long so many wrong codes in a row lock a factor; `None` when they do not.
+    fn lock_after(&self, failures: i64) -> Option<Duration> {
+        let beyond = u32::try_from(failures)
+            .ok()?
+            .checked_sub(self.max_failures)?;
+        let doubled = self.lock.saturating_mul(2_u32.saturating_pow(beyond));
+        Some(doubled.min(self.longest_lock))
+    }
 }
 
 /// The factors.
@@ -147,35 +141,6 @@ pub struct Factors {
     clock: Clock,
     vault: Vault,
     policy: Policy,
-}
-
-/// What is claimed by a code: judged, not yet taken.
-#[derive(Clone, Debug)]
-pub struct Claim {
-    factor: FactorId,
-    max_failures: i64,
-    proof: Proof,
-}
-
-#[derive(Clone, Debug)]
-enum Proof {
-    /// The code belongs to this step.
-    Step(i64),
-    /// The code, if it is right, has this MAC.
-    Code { challenge: String, mac: [u8; 32] },
-    /// The code is wrong already.
-    Wrong { challenge: Option<String> },
-}
-
-/// How taking a code ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// It was right, and is spent.
-    Right,
-    /// It was wrong, and was counted.
-    Wrong,
-    /// The factor is locked.
-    Locked,
 }
 
 impl Factors {
@@ -189,71 +154,10 @@ impl Factors {
         }
     }
 
-    /// The factor with this identifier.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn find(&self, id: &FactorId) -> Result<Option<Factor>, StoreError> {
-        const SQL: &str = "SELECT kind, seed FROM factor WHERE id = $1";
-        let Some(mut row) = self.store.find(SQL, params![id]).await? else {
-            return Ok(None);
-        };
-        let kind = Kind::parse(&row.get::<String>(0)?)
-            .ok_or(StoreError::Corrupt("the kind of a factor"))?;
-        Ok(Some(Factor {
-            id: id.clone(),
-            kind,
-            seed: row.optional(1)?,
-        }))
-    }
-
-    /// Whether the factor is this holder's.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn belongs_to(&self, id: &FactorId, holder: &Holder) -> Result<bool, StoreError> {
-        const SQL: &str = "SELECT kind FROM factor WHERE id = $1 AND holder = $2";
-        Ok(self
-            .store
-            .find(SQL, params![id, &holder.id])
-            .await?
-            .is_some())
-    }
-
-    async fn insert(
-        &self,
-        id: FactorId,
-        kind: Kind,
-        seed: Option<Vec<u8>>,
-        holder: &Holder,
-    ) -> Result<(), StoreError> {
-        let (holder, person, now) = (
-            holder.id.clone(),
-            holder.pseudonym.clone(),
-            self.clock.now(),
-        );
-        self.store
-            .write(async move |tx| {
-                tx.execute(
-                    "INSERT INTO factor (id, holder, kind, seed, store, last_step, failures, created)
-                     VALUES ($1, $2, $3, $4, $6, 0, 0, $5)",
-                    params![&id, &holder, kind.name(), seed.clone(), now, version_of(seed.as_deref())],
-                )
-                .await?;
-                let added = Event::FactorAdded {
-                    factor: id.to_string(),
-                    kind: kind.name(),
-                };
-                audit::record(tx, now, &person, &added);
-                Ok(())
-            })
-            .await
-    }
-
     /// Judges a code for a credential, asking the HSM where needed. Nothing is counted yet.
     ///
     /// # Errors
-    /// When database or HSM fail.
+    /// [`Error::Damaged`], or when database or HSM fail.
     pub async fn judge(
         &self,
         factor: &Factor,
@@ -261,102 +165,59 @@ impl Factors {
         otp: &Otp,
         purpose: Purpose,
     ) -> Result<Claim, Error> {
+        self.genuine(factor, credential).await?;
         let proof = match factor.kind {
-            Kind::Totp => self.judge_totp(factor, otp).await?,
-            Kind::Mail => self.judge_sent(factor, credential, otp, purpose).await?,
+            Kind::Totp | Kind::Hotp => self.judge_device(factor, otp).await?,
+            Kind::Mail | Kind::Sms => self.judge_sent(factor, credential, otp, purpose).await?,
         };
-        Ok(Claim {
-            factor: factor.id.clone(),
-            max_failures: self.policy.max_failures.into(),
-            proof,
-        })
+        Ok(Claim::new(factor, self.policy, proof))
     }
-}
 
-impl Claim {
-    /// Takes the code, or counts the wrong guess; `bound_to` is the digest over what the code now stands for.
+    /// Lets codes in again after wrong ones; changes nothing else.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn consume(
-        &self,
-        tx: &mut Tx,
-        credential: &Credential,
-        client: &ClientId,
-        bound_to: &[u8; 32],
-        now: Millis,
-    ) -> Result<Taken, StoreError> {
-        let right = match &self.proof {
-            Proof::Step(step) => totp::take(tx, &self.factor, *step, self.max_failures).await?,
-            Proof::Code { challenge, mac } => {
-                sent::take(
-                    tx,
-                    &self.factor,
-                    challenge,
-                    mac,
-                    bound_to,
-                    self.max_failures,
-                    now,
+    pub async fn unlock(&self, factor: &Factor) -> Result<(), StoreError> {
+        let (id, now) = (factor.id.clone(), self.clock.now());
+        let person = self.pseudonym(factor.holder()).await?;
+        self.store
+            .write(async move |tx| {
+                tx.execute(
+                    "UPDATE factor SET failures = 0, locked_until = 0 WHERE id = $1",
+                    params![&id],
                 )
-                .await?
-            }
-            Proof::Wrong { .. } => false,
+                .await?;
+                let unlocked = Event::FactorUnlocked {
+                    factor: id.to_string(),
+                };
+                audit::record(tx, now, &person, &unlocked);
+                Ok(())
+            })
+            .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_wrong_code_beyond_the_limit_doubles_the_lock_up_to_the_longest() {
+        let policy = Policy {
+            max_failures: 5,
+            lock: Duration::from_secs(60),
+            longest_lock: Duration::from_secs(24 * 3600),
+            lifetime: Duration::from_secs(300),
+            resend_after: Duration::from_secs(30),
+            max_per_hour: 10,
+            drift: 1,
         };
-        let named = |factor: &FactorId| (credential.id.to_string(), factor.to_string());
-        let (credential_id, factor) = named(&self.factor);
-        if right {
-            tx.execute(
-                "UPDATE factor SET failures = 0 WHERE id = $1",
-                params![&self.factor],
-            )
-            .await?;
-            let event = Event::OtpOk {
-                credential: credential_id,
-                factor,
-                client: client.to_string(),
-            };
-            audit::record(tx, now, &credential.pseudonym, &event);
-            return Ok(Taken::Right);
-        }
-        if let Proof::Code { challenge, .. }
-        | Proof::Wrong {
-            challenge: Some(challenge),
-        } = &self.proof
-        {
-            tx.execute(
-                "UPDATE otp_challenge SET failures = failures + 1 WHERE id = $1",
-                params![challenge.as_str()],
-            )
-            .await?;
-        }
-        let counted = tx
-            .find(
-                "UPDATE factor SET failures = failures + 1 WHERE id = $1 AND failures < $2 RETURNING failures",
-                params![&self.factor, self.max_failures],
-            )
-            .await?;
-        let Some(mut row) = counted else {
-            return Ok(Taken::Locked);
-        };
-        let failures = row.get::<i64>(0)?;
-        let event = Event::OtpFail {
-            credential: credential_id.clone(),
-            factor: factor.clone(),
-            client: client.to_string(),
-            failures,
-        };
-        audit::record(tx, now, &credential.pseudonym, &event);
-        if failures >= self.max_failures {
-            audit::record(
-                tx,
-                now,
-                &credential.pseudonym,
-                &Event::OtpLocked {
-                    credential: credential_id,
-                    factor,
-                },
-            );
-        }
-        Ok(Taken::Wrong)
+        let minutes = |failures| policy.lock_after(failures).map(|lock| lock.as_secs() / 60);
+        assert_eq!(minutes(4), None);
+        let locks: Vec<_> = (5..10).filter_map(minutes).collect();
+        assert_eq!(locks, [1, 2, 4, 8, 16]);
+        assert_eq!(minutes(15), Some(1024));
+        assert_eq!(minutes(16), Some(1440));
+        assert_eq!(minutes(i64::from(u32::MAX)), Some(1440));
     }
 }

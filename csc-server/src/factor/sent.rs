@@ -6,34 +6,67 @@ use std::time::Duration;
 use hsm_adapter::MacKey;
 use zeroize::Zeroizing;
 
-use super::{Error, Factor, Factors, Kind, Otp, Proof, Purpose};
+use super::{Error, Factor, Factors, Kind, Otp, Policy, Purpose, claim::Proof, record::Written};
 use crate::{
     audit::{self, Event},
     clock::Millis,
     credential::Credential,
     holder::Holder,
-    ids::{FactorId, random_id},
-    jobs, notify,
+    ids::{FactorId, HolderId, random_id},
+    jobs::Job,
+    notify::{Message, Outgoing, PhoneNumber},
     oauth::client::Client,
     params,
     store::{StoreError, Tx},
 };
 
+/// Digits of a code.
+const DIGITS: u32 = 8;
+/// Wrong guesses that kill a code.
+const TRIES: i64 = 5;
+/// What `otp.max_per_hour` counts; longer than a code lives.
+const HOUR: Millis = 3_600_000;
+
 impl Factors {
-    /// Makes the mailbox of a holder a factor.
+    /// Makes the mailbox that a holder has now a factor.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When database or HSM fail.
     pub async fn enrol_mail(&self, holder: &Holder) -> Result<FactorId, Error> {
-        let id = FactorId::random();
-        self.insert(id.clone(), Kind::Mail, None, holder).await?;
-        Ok(id)
+        self.enrol_address(holder, Kind::Mail, &holder.email).await
+    }
+
+    /// Makes the telephone of a holder a factor.
+    ///
+    /// # Errors
+    /// When database or HSM fail.
+    pub async fn enrol_sms(
+        &self,
+        holder: &Holder,
+        number: &PhoneNumber,
+    ) -> Result<FactorId, Error> {
+        self.enrol_address(holder, Kind::Sms, number.as_str()).await
+    }
+
+    async fn enrol_address(
+        &self,
+        holder: &Holder,
+        kind: Kind,
+        address: &str,
+    ) -> Result<FactorId, Error> {
+        let written = Written {
+            holder: Some(holder.id.clone()),
+            address: Some(address.to_owned()),
+            ..Written::default()
+        };
+        let factor = Factor::new(FactorId::random(), kind, DIGITS, written);
+        self.add(factor, holder).await
     }
 
     /// Sends a code for a credential. When this returns, the message is durably on its way.
     ///
     /// # Errors
-    /// [`Error::Locked`], [`Error::TooSoon`], [`Error::Offline`], or a failure of database or HSM.
+    /// [`Error::Locked`], [`Error::TooSoon`], [`Error::Offline`], [`Error::Damaged`], or a failure of database or HSM.
     pub async fn send(
         &self,
         factor: &Factor,
@@ -42,32 +75,39 @@ impl Factors {
         client: &Client,
         purpose: Purpose,
     ) -> Result<(), Error> {
-        if factor.kind != Kind::Mail {
+        if !factor.kind.is_sent() {
             return Err(Error::Offline);
         }
+        self.genuine(factor, credential).await?;
+        let address = factor
+            .address()
+            .ok_or(StoreError::Corrupt("a factor without its address"))?;
         let now = self.clock.now();
         let challenge = random_id();
         let expires = now + millis(self.policy.lifetime);
         let code = self.code().await?;
         let mac = self
-            .code_mac(&challenge, credential, purpose, &code, expires)
+            .code_mac(&challenge, factor, credential, purpose, &code, expires)
             .await?;
         let valid_minutes = self.policy.lifetime.as_secs().div_ceil(60);
         let message = match purpose {
-            Purpose::Sign => notify::Message::Code {
+            Purpose::Sign => Message::Code {
                 code,
                 credential: credential.description.clone(),
                 client: client.name.clone(),
                 valid_minutes,
             },
-            Purpose::ChangePin | Purpose::Unblock => notify::Message::PinCode {
+            Purpose::ChangePin | Purpose::Unblock => Message::PinCode {
                 code,
                 credential: credential.description.clone(),
                 valid_minutes,
             },
         };
-        let mail = notify::Outgoing::new(&holder.email, &message.render(&holder.language));
-        let job = jobs::Job::mail(&self.vault, &mail, expires).await?;
+        let outgoing = match (factor.kind, message.short(&holder.language)) {
+            (Kind::Sms, Some(text)) => Outgoing::sms(address, text),
+            _ => Outgoing::mail(address, &message.render(&holder.language)),
+        };
+        let job = Job::message(&self.vault, &outgoing, expires).await?;
 
         let (policy, factor, credential, client) = (
             self.policy,
@@ -78,9 +118,15 @@ impl Factors {
         let refused = self
             .store
             .write(async move |tx| {
-                if let Some(refusal) = refusal(tx, &factor, policy, now).await? {
+                if let Some(refusal) = refusal(tx, &factor, &credential.holder, policy, now).await? {
                     return Ok(Some(refusal));
                 }
+                // Nothing asks for codes older than the hour that is counted.
+                tx.execute(
+                    "DELETE FROM otp_challenge WHERE holder = $1 AND sent <= $2",
+                    params![&credential.holder, now - HOUR],
+                )
+                .await?;
                 // The newest code is the only one that counts.
                 tx.execute(
                     "UPDATE otp_challenge SET expires = $3
@@ -89,9 +135,9 @@ impl Factors {
                 )
                 .await?;
                 tx.execute(
-                    "INSERT INTO otp_challenge (id, factor, credential, purpose, code_mac, sent, expires, failures)
-                     VALUES ($1, $2, $3, $7, $4, $5, $6, 0)",
-                    params![challenge.as_str(), &factor, &credential.id, mac, now, expires, purpose.name()],
+                    "INSERT INTO otp_challenge (id, holder, factor, credential, purpose, code_mac, sent, expires, failures)
+                     VALUES ($1, $2, $3, $4, $8, $5, $6, $7, 0)",
+                    params![challenge.as_str(), &credential.holder, &factor, &credential.id, mac, now, expires, purpose.name()],
                 )
                 .await?;
                 job.enqueue(tx, now).await?;
@@ -115,22 +161,22 @@ impl Factors {
         purpose: Purpose,
     ) -> Result<Proof, Error> {
         const SQL: &str = "SELECT id, expires FROM otp_challenge
-                           WHERE factor = $1 AND credential = $2 AND purpose = $3 ORDER BY sent DESC LIMIT 1";
-        let Some(mut row) = self
+                           WHERE factor = $1 AND credential = $2 AND purpose = $4 AND consumed IS NULL AND expires > $3
+                           ORDER BY sent DESC LIMIT 1";
+        let now = self.clock.now();
+        let newest = self
             .store
-            .find(SQL, params![&factor.id, &credential.id, purpose.name()])
-            .await?
-        else {
-            return Ok(Proof::Wrong { challenge: None });
+            .find(
+                SQL,
+                params![&factor.id, &credential.id, now, purpose.name()],
+            )
+            .await?;
+        let Some(mut row) = newest else {
+            return Ok(Proof::Wrong);
         };
         let (challenge, expires): (String, Millis) = (row.get(0)?, row.get(1)?);
-        if expires <= self.clock.now() {
-            return Ok(Proof::Wrong {
-                challenge: Some(challenge),
-            });
-        }
         let mac = self
-            .code_mac(&challenge, credential, purpose, &otp.0, expires)
+            .code_mac(&challenge, factor, credential, purpose, &otp.0, expires)
             .await?;
         Ok(Proof::Code { challenge, mac })
     }
@@ -138,6 +184,7 @@ impl Factors {
     async fn code_mac(
         &self,
         challenge: &str,
+        factor: &Factor,
         credential: &Credential,
         purpose: Purpose,
         code: &str,
@@ -145,6 +192,7 @@ impl Factors {
     ) -> Result<[u8; 32], Error> {
         let parts = [
             challenge.as_bytes(),
+            factor.id.as_str().as_bytes(),
             credential.id.as_str().as_bytes(),
             purpose.name().as_bytes(),
             code.as_bytes(),
@@ -160,25 +208,28 @@ impl Factors {
     }
 }
 
-/// Why no code may be sent now.
+/// Why no code may be sent now. Sends to one holder take turns: his row is kept until the unit commits, so that what two
+/// nodes count here is exact.
 async fn refusal(
     tx: &mut Tx,
     factor: &FactorId,
-    policy: super::Policy,
+    holder: &HolderId,
+    policy: Policy,
     now: Millis,
 ) -> Result<Option<Error>, StoreError> {
-    let locked = "SELECT failures FROM factor WHERE id = $1 AND failures >= $2";
-    if tx
-        .find(locked, params![factor, i64::from(policy.max_failures)])
-        .await?
-        .is_some()
-    {
+    tx.execute(
+        "UPDATE holder SET status = status WHERE id = $1",
+        params![holder],
+    )
+    .await?;
+    let locked = "SELECT id FROM factor WHERE id = $1 AND locked_until > $2";
+    if tx.find(locked, params![factor, now]).await?.is_some() {
         return Ok(Some(Error::Locked));
     }
-    let hour_ago = now - 3_600_000;
+    let hour_ago = now - HOUR;
     let sent =
-        "SELECT COUNT(*), MAX(sent), MIN(sent) FROM otp_challenge WHERE factor = $1 AND sent > $2";
-    let Some(mut row) = tx.find(sent, params![factor, hour_ago]).await? else {
+        "SELECT COUNT(*), MAX(sent), MIN(sent) FROM otp_challenge WHERE holder = $1 AND sent > $2";
+    let Some(mut row) = tx.find(sent, params![holder, hour_ago]).await? else {
         return Ok(None);
     };
     let count = row.get::<i64>(0)?;
@@ -191,27 +242,31 @@ async fn refusal(
     Ok((wait > 0).then_some(Error::TooSoon { retry_after }))
 }
 
-/// Takes a code once, in time, before too many wrong ones.
+/// Takes a code once, in time, before too many wrong ones; a wrong one counts.
 pub(super) async fn take(
     tx: &mut Tx,
-    factor: &FactorId,
     challenge: &str,
     mac: &[u8; 32],
     bound_to: &[u8; 32],
-    max_failures: i64,
     now: Millis,
 ) -> Result<bool, StoreError> {
     let taken = tx
         .execute(
-            "UPDATE otp_challenge SET consumed = $4, consumed_for = $5
-             WHERE id = $1 AND factor = $2 AND code_mac = $3 AND consumed IS NULL AND expires > $4 AND failures < $6
-                 AND EXISTS (SELECT 1 FROM factor WHERE id = $2 AND failures < $6)",
-            params![challenge, factor, *mac, now, *bound_to, max_failures],
+            "UPDATE otp_challenge SET consumed = $3, consumed_for = $4
+             WHERE id = $1 AND code_mac = $2 AND consumed IS NULL AND expires > $3 AND failures < $5",
+            params![challenge, *mac, now, *bound_to, TRIES],
         )
         .await?;
+    if taken == 0 {
+        tx.execute(
+            "UPDATE otp_challenge SET failures = failures + 1 WHERE id = $1",
+            params![challenge],
+        )
+        .await?;
+    }
     Ok(taken == 1)
 }
 
-fn millis(duration: Duration) -> i64 {
+pub(super) fn millis(duration: Duration) -> Millis {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2)
 }

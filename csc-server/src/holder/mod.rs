@@ -317,6 +317,16 @@ impl Accounts {
     }
 }
 
+/// How the audit log calls the holder with this user name.
+///
+/// # Errors
+/// When the database fails.
+pub async fn pseudonym(store: &Store, user_name: &str) -> Result<Option<String>, StoreError> {
+    const SQL: &str = "SELECT pseudonym FROM holder WHERE user_name = $1";
+    let row = store.find(SQL, params![user_name]).await?;
+    row.map(|mut row| row.get(0)).transpose()
+}
+
 fn read(mut row: Row) -> Result<Holder, StoreError> {
     Ok(Holder {
         id: HolderId::new(row.get::<String>(0)?),

@@ -1,6 +1,6 @@
 //! How mail leaves: through a mail server, or into a folder.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
@@ -8,10 +8,9 @@ use lettre::message::{Body, Mailbox};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Tls, TlsParameters};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
-use tokio::io::AsyncWriteExt;
 use url::Url;
 
-use super::{Error, Outgoing};
+use super::{Error, Outgoing, outbox};
 use crate::clock::Clock;
 use crate::config::{self, Transport, secret};
 
@@ -63,7 +62,7 @@ impl Mailer {
         match &self.way {
             Way::Outbox(folder) => {
                 let name = format!("{:013}-{id}.eml", self.clock.now());
-                put(folder, &name, &message.formatted())
+                outbox::put(folder, &name, &message.formatted())
                     .await
                     .map_err(Error::Outbox)
             }
@@ -135,19 +134,4 @@ fn server(
         ));
     }
     Ok(builder.build())
-}
-
-/// A file that is there whole or not at all, and nobody else's to read.
-async fn put(folder: &Path, name: &str, octets: &[u8]) -> std::io::Result<()> {
-    let partial = folder.join(format!(".{name}.partial"));
-    let mut file = tokio::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&partial)
-        .await?;
-    file.write_all(octets).await?;
-    file.sync_all().await?;
-    tokio::fs::rename(&partial, folder.join(name)).await
 }

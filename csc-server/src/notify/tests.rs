@@ -2,7 +2,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
 use super::*;
@@ -67,7 +67,7 @@ fn the_code_is_in_the_text_only_and_debug_shows_no_text() {
     for language in ["it", "en"] {
         let rendered = code().render(language);
         assert!(!rendered.subject.contains(CODE));
-        let outgoing = Outgoing::new("anna@example.org", &rendered);
+        let outgoing = Outgoing::mail("anna@example.org", &rendered);
         for shown in [
             format!("{:?}", code()),
             format!("{rendered:?}"),
@@ -103,7 +103,7 @@ fn every_message_has_a_text_in_both_languages() {
         Message::PinLocked {
             credential: "A".to_owned(),
         },
-        Message::OtpLocked,
+        Message::OtpLocked { minutes: 2 },
     ] {
         let (english, italian) = (message.render("en"), message.render("it"));
         assert_ne!(english.subject, italian.subject);
@@ -120,8 +120,36 @@ fn every_message_has_a_text_in_both_languages() {
 }
 
 #[test]
-fn a_mail_survives_the_queue() {
-    let mail = Outgoing::new("anna@example.org", &code().render("it"));
+fn a_text_message_fits_in_one_and_names_the_act_the_certificate_and_the_application() {
+    for (language, act) in [("en", "to sign with"), ("it", "per firmare con")] {
+        let text = code().short(language).unwrap();
+        for part in [CODE, act, "Firma di Anna", "Portale Città", "5 min"] {
+            assert!(text.contains(part), "{part} in {}", *text);
+        }
+        let long = Message::Code {
+            code: CODE.to_owned().into(),
+            credential: "Certificato qualificato di firma di Anna\nBianchi".to_owned(),
+            client: "Portale dei servizi al cittadino del Comune di Città".to_owned(),
+            valid_minutes: 10,
+        };
+        let text = long.short(language).unwrap();
+        assert!(text.chars().count() <= 160, "{}", *text);
+        assert!(text.contains("Certificato qualificato di.."), "{}", *text);
+        assert_eq!(text.lines().count(), 1);
+    }
+    assert!(Message::OtpLocked { minutes: 2 }.short("en").is_none());
+}
+
+#[test]
+fn a_message_survives_the_queue() {
+    let text = code().short("it").unwrap();
+    let sms = Outgoing::sms("+393331234567", text.clone());
+    let again = Outgoing::from_octets(&sms.to_octets()).unwrap();
+    assert_eq!(
+        (again.channel, again.to, again.body),
+        (Channel::Sms, sms.to, text)
+    );
+    let mail = Outgoing::mail("anna@example.org", &code().render("it"));
     let again = Outgoing::from_octets(&mail.to_octets()).unwrap();
     assert_eq!(
         (again.to, again.subject, again.body),
@@ -137,7 +165,7 @@ async fn the_outbox_gets_one_whole_private_file_a_mail() {
     let mailer = mailer(Transport::Outbox(outbox.clone())).unwrap();
     mailer
         .send(
-            &Outgoing::new("anna@example.org", &code().render("it")),
+            &Outgoing::mail("anna@example.org", &code().render("it")),
             "0a1b",
         )
         .await
@@ -169,7 +197,7 @@ async fn a_recipient_that_is_no_address_is_refused_without_being_repeated() {
     let mailer = mailer(Transport::Outbox(folder.path().to_owned())).unwrap();
     let error = mailer
         .send(
-            &Outgoing::new("anna@x.example\r\nBcc: b@x.example", &code().render("en")),
+            &Outgoing::mail("anna@x.example\r\nBcc: b@x.example", &code().render("en")),
             "1",
         )
         .await;
@@ -216,7 +244,7 @@ async fn a_mail_reaches_a_mail_server() {
     let mailer = mailer(smtp(port, None)).unwrap();
     mailer
         .send(
-            &Outgoing::new("anna@example.org", &code().render("en")),
+            &Outgoing::mail("anna@example.org", &code().render("en")),
             "7",
         )
         .await
@@ -237,7 +265,7 @@ async fn a_refusal_of_the_server_is_told_without_the_address() {
     let mailer = mailer(smtp(port, None)).unwrap();
     let error = mailer
         .send(
-            &Outgoing::new("anna@example.org", &code().render("en")),
+            &Outgoing::mail("anna@example.org", &code().render("en")),
             "7",
         )
         .await
@@ -255,7 +283,7 @@ async fn a_log_in_never_goes_to_a_server_without_tls() {
     let mailer = mailer(smtp(port, Some(("csc".to_owned(), password.clone())))).unwrap();
     let sent = mailer
         .send(
-            &Outgoing::new("anna@example.org", &code().render("en")),
+            &Outgoing::mail("anna@example.org", &code().render("en")),
             "7",
         )
         .await;
@@ -274,4 +302,146 @@ async fn a_password_that_others_can_read_is_refused() {
         .err()
         .unwrap();
     assert!(error.to_string().contains("run: chmod 600"), "{error}");
+}
+
+/// A gateway for one request, which it answers like this; gives the request.
+async fn gateway(answer: &'static str) -> (u16, tokio::task::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let request = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (mut request, mut part) = (Vec::new(), [0; 4096]);
+        loop {
+            let read = stream.read(&mut part).await.unwrap();
+            request.extend_from_slice(&part[..read]);
+            let text = String::from_utf8(request.clone()).unwrap();
+            let Some((head, body)) = text.split_once("\r\n\r\n") else {
+                continue;
+            };
+            let length = head.lines().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                let length = name.eq_ignore_ascii_case("content-length");
+                length.then(|| value.trim().parse::<usize>().unwrap())
+            });
+            if length == Some(body.len()) {
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                break text;
+            }
+        }
+    });
+    (port, request)
+}
+
+/// `[sms]` with these lines, as an operator writes it.
+fn sms(port: u16, lines: &str) -> config::Sms {
+    let text = format!("url = \"http://127.0.0.1:{port}/send\"\n{lines}");
+    let read = ::config::Config::builder()
+        .add_source(::config::File::from_str(&text, ::config::FileFormat::Toml))
+        .build();
+    read.unwrap().try_deserialize().unwrap()
+}
+
+const JSON: &str = r#"headers = { "Content-Type" = "application/json", "X-Account" = "7" }
+body = '{"from":"{from}","to":"{number}","text":"{text}"}'
+from = "Signing""#;
+const TAKEN: &str = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
+
+fn text(text: &str) -> Outgoing {
+    Outgoing::sms("+393331234567", text.to_owned().into())
+}
+
+#[tokio::test]
+async fn a_text_message_reaches_a_gateway_as_the_configuration_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bearer");
+    std::fs::write(&file, "t0ken\n").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let (port, request) = gateway(TAKEN).await;
+    let lines = format!("{JSON}\nbearer_file = \"{}\"", file.display());
+    let texter = Texter::from_config(&sms(port, &lines), clock()).unwrap();
+    let message = text("say \"{number}\", 12345678\n\\");
+    texter.send(&message, "7").await.unwrap();
+    let request = request.await.unwrap();
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("POST /send HTTP/1.1\r\n"), "{head}");
+    for header in [
+        "content-type: application/json",
+        "x-account: 7",
+        "authorization: Bearer t0ken",
+    ] {
+        assert!(
+            head.lines().any(|line| line == header),
+            "{header} in\n{head}"
+        );
+    }
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    let expected = serde_json::json!({
+        "from": "Signing", "to": "+393331234567", "text": "say \"{number}\", 12345678\n\\",
+    });
+    assert_eq!(body, expected);
+}
+
+#[tokio::test]
+async fn a_text_message_in_a_form_is_escaped() {
+    let (port, request) = gateway(TAKEN).await;
+    let lines = r#"method = "PUT"
+headers = { "Content-Type" = "application/x-www-form-urlencoded" }
+body = "to={number}&text={text}""#;
+    let texter = Texter::from_config(&sms(port, lines), clock()).unwrap();
+    texter.send(&text("12345678 & più"), "7").await.unwrap();
+    let request = request.await.unwrap();
+    assert!(request.starts_with("PUT "), "{request}");
+    assert!(
+        request.ends_with("\r\n\r\nto=%2B393331234567&text=12345678+%26+pi%C3%B9"),
+        "{request}"
+    );
+}
+
+#[tokio::test]
+async fn a_gateway_that_refuses_or_points_elsewhere_is_told_without_number_and_code() {
+    let (elsewhere, nothing) = gateway(TAKEN).await;
+    let redirect: &'static str = format!(
+        "HTTP/1.1 307 Moved\r\nLocation: http://127.0.0.1:{elsewhere}/\r\nContent-Length: 0\r\n\r\n"
+    )
+    .leak();
+    let refusal = "HTTP/1.1 400 Bad Request\r\nContent-Length: 13\r\n\r\n+393331234567";
+    for (answer, expected) in [
+        (redirect, "SMS gateway: it answered 307 Temporary Redirect"),
+        (refusal, "SMS gateway: it answered 400 Bad Request"),
+    ] {
+        let (port, _request) = gateway(answer).await;
+        let texter = Texter::from_config(&sms(port, JSON), clock()).unwrap();
+        let error = texter.send(&text("12345678"), "7").await.unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+    assert!(!nothing.is_finished(), "nobody followed");
+}
+
+#[tokio::test]
+async fn a_gateway_that_does_not_answer_is_left_in_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let lines = format!("{JSON}\ntimeout = \"50ms\"");
+    let texter = Texter::from_config(&sms(port, &lines), clock()).unwrap();
+    let error = texter.send(&text("12345678"), "7").await.unwrap_err();
+    assert!(matches!(error, Error::TimedOut), "{error}");
+}
+
+#[test]
+fn a_telephone_number_is_international() {
+    for number in ["+393331234567", "+39 333 123-4567", "+12025550123"] {
+        assert!(number.parse::<PhoneNumber>().is_ok(), "{number}");
+    }
+    for number in [
+        "3331234567",
+        "+39",
+        "+0393331234567",
+        "+39333123456789012",
+        "+39333x234567",
+        "",
+    ] {
+        assert!(number.parse::<PhoneNumber>().is_err(), "{number}");
+    }
+    let spaced: PhoneNumber = "+39 333 123-4567".parse().unwrap();
+    assert_eq!(spaced.as_str(), "+393331234567");
 }

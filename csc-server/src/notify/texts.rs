@@ -52,7 +52,10 @@ pub enum Message {
         credential: String,
     },
     /// The codes of a holder have been locked by wrong tries.
-    OtpLocked,
+    OtpLocked {
+        /// For how long, in minutes.
+        minutes: u64,
+    },
 }
 
 /// A message in the words of one language. `Debug` shows the subject only.
@@ -66,11 +69,7 @@ pub struct Rendered {
 impl Message {
     /// The message in Italian for `it` and its regions, in English otherwise.
     pub fn render(&self, language: &str) -> Rendered {
-        let italian = language
-            .split(['-', '_'])
-            .next()
-            .is_some_and(|primary| primary.eq_ignore_ascii_case("it"));
-        match (self, italian) {
+        match (self, is_italian(language)) {
             (
                 Self::Code {
                     code,
@@ -253,23 +252,53 @@ impl Message {
                     one_line(credential),
                 ),
             ),
-            (Self::OtpLocked, true) => rendered(
+            (Self::OtpLocked { minutes }, true) => rendered(
                 "I suoi codici di firma sono bloccati".to_owned(),
-                "Sono stati inseriti troppi codici errati e l'invio dei codici è bloccato.\n\
-                 Fino allo sblocco non è possibile firmare.\n\
-                 \n\
-                 Se i tentativi non sono suoi, avvisi subito il servizio.\n"
-                    .to_owned(),
+                format!(
+                    "Sono stati inseriti troppi codici errati: per {} nessun codice viene\n\
+                     accettato. Un altro codice errato raddoppia l'attesa.\n\
+                     \n\
+                     Se i tentativi non sono suoi, avvisi subito il servizio.\n",
+                    count(*minutes, "minuto", "minuti"),
+                ),
             ),
-            (Self::OtpLocked, false) => rendered(
+            (Self::OtpLocked { minutes }, false) => rendered(
                 "Your signing codes are locked".to_owned(),
-                "Too many wrong codes have been entered, and codes are locked. Until they are\n\
-                 unlocked, you cannot sign.\n\
-                 \n\
-                 If these tries were not yours, tell the service at once.\n"
-                    .to_owned(),
+                format!(
+                    "Too many wrong codes have been entered: no code is accepted for {}.\n\
+                     One more wrong code then doubles the time.\n\
+                     \n\
+                     If these tries were not yours, tell the service at once.\n",
+                    count(*minutes, "minute", "minutes"),
+                ),
             ),
         }
+    }
+
+    /// The message for a telephone, at most 160 characters; `None` when it has no such form.
+    pub fn short(&self, language: &str) -> Option<Zeroizing<String>> {
+        let Self::Code {
+            code,
+            credential,
+            client,
+            valid_minutes,
+        } = self
+        else {
+            return None;
+        };
+        let (code, minutes) = (code.as_str(), valid_minutes);
+        let (credential, client) = (shortened(credential), shortened(client));
+        Some(Zeroizing::new(if is_italian(language) {
+            format!(
+                "Codice {code} per firmare con \"{credential}\" in \"{client}\", vale {minutes} min. \
+                 Non sta firmando? Non lo usi e ci avvisi."
+            )
+        } else {
+            format!(
+                "Code {code} to sign with \"{credential}\" in \"{client}\", valid {minutes} min. \
+                 Not signing? Do not use it and tell us."
+            )
+        }))
     }
 }
 
@@ -291,7 +320,7 @@ impl fmt::Debug for Message {
             Self::Reactivated { .. } => "Reactivated",
             Self::Revoked { .. } => "Revoked",
             Self::PinLocked { .. } => "PinLocked",
-            Self::OtpLocked => "OtpLocked",
+            Self::OtpLocked { .. } => "OtpLocked",
         })
     }
 }
@@ -308,6 +337,23 @@ fn rendered(subject: String, body: String) -> Rendered {
     Rendered {
         subject,
         body: Zeroizing::new(body),
+    }
+}
+
+fn is_italian(language: &str) -> bool {
+    language
+        .split(['-', '_'])
+        .next()
+        .is_some_and(|primary| primary.eq_ignore_ascii_case("it"))
+}
+
+/// Enough of a name to know it again.
+fn shortened(name: &str) -> String {
+    const LIMIT: usize = 28;
+    let name = one_line(name);
+    match name.char_indices().nth(LIMIT) {
+        Some(_) => name.chars().take(LIMIT - 2).chain("..".chars()).collect(),
+        None => name,
     }
 }
 

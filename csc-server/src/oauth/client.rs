@@ -158,6 +158,21 @@ impl Clients {
             .is_some())
     }
 
+    /// Whether this is the client's secret; a wrong one is recorded.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn believes(&self, client: &Client, secret: &str) -> Result<bool, StoreError> {
+        let believed = client.has_secret(secret);
+        if !believed {
+            let event = Event::LoginFail {
+                client: client.id.to_string(),
+            };
+            audit::note(&self.store, self.clock.now(), "", event).await?;
+        }
+        Ok(believed)
+    }
+
     /// The client with this identifier.
     ///
     /// # Errors
@@ -176,8 +191,7 @@ impl Clients {
 }
 
 impl Client {
-    /// Whether this is the client's secret.
-    pub fn has_secret(&self, secret: &str) -> bool {
+    fn has_secret(&self, secret: &str) -> bool {
         let hash: [u8; 32] = Sha256::digest(secret).into();
         self.secret_hash
             .as_deref()

@@ -10,9 +10,7 @@ use hsm_adapter::{MasterSet, Vault};
 use tokio::{sync::watch, time::Instant};
 
 use super::{Error, name, versions};
-use crate::{
-    clock::Millis, credential::reseal, factor, ids::random_id, jobs, sealed::Batch, store::Store,
-};
+use crate::{clock::Millis, credential, factor, ids::random_id, jobs, sealed::Batch, store::Store};
 
 /// How often a node looks whether there is something to do.
 const LOOK: Duration = Duration::from_secs(1);
@@ -31,7 +29,7 @@ pub struct Mover {
 #[derive(Clone, Copy)]
 enum Rows {
     Credentials,
-    Seeds,
+    Factors,
     Jobs,
     RevokedRecords,
 }
@@ -39,9 +37,9 @@ enum Rows {
 impl Rows {
     fn of(set: MasterSet) -> &'static [Self] {
         match set {
-            MasterSet::Store => &[Self::Credentials, Self::Seeds, Self::Jobs],
-            // The others need their holders.
-            MasterSet::Sealing => &[Self::RevokedRecords],
+            MasterSet::Store => &[Self::Credentials, Self::Factors, Self::Jobs],
+            // What else is under them needs its holder.
+            MasterSet::Sealing => &[Self::Factors, Self::RevokedRecords],
         }
     }
 }
@@ -68,7 +66,7 @@ impl Mover {
             let old = self.old_versions(set).await?;
             for version in old.into_iter().filter(|_| walk) {
                 for rows in Rows::of(set) {
-                    let done = self.walk(*rows, version, stop).await?;
+                    let done = self.walk(*rows, set, version, stop).await?;
                     metrics::counter!("csc_rotation_rows_moved_total", "key" => name(set))
                         .increment(done.moved);
                     pass.moved += done.moved;
@@ -106,6 +104,7 @@ impl Mover {
     async fn walk(
         &self,
         rows: Rows,
+        set: MasterSet,
         version: u32,
         stop: &watch::Receiver<bool>,
     ) -> Result<Batch, Error> {
@@ -114,7 +113,7 @@ impl Mover {
         for (after, until) in [(start.as_str(), None), ("", Some(start.as_str()))] {
             let mut after = after.to_owned();
             while !*stop.borrow() && until.is_none_or(|until| *after <= *until) {
-                let done = self.step(rows, version, &after).await?;
+                let done = self.step(rows, set, version, &after).await?;
                 walked.moved += done.moved;
                 walked.failed += done.failed;
                 let Some(last) = done.last else { break };
@@ -124,13 +123,21 @@ impl Mover {
         Ok(walked)
     }
 
-    async fn step(&self, rows: Rows, version: u32, after: &str) -> Result<Batch, Error> {
+    async fn step(
+        &self,
+        rows: Rows,
+        set: MasterSet,
+        version: u32,
+        after: &str,
+    ) -> Result<Batch, Error> {
         let (store, vault) = (&self.store, &self.vault);
         let done = match rows {
-            Rows::Credentials => reseal::blobs(store, vault, version, after).await,
-            Rows::Seeds => factor::SEEDS.reseal(store, vault, version, after).await,
-            Rows::Jobs => jobs::PAYLOADS.reseal(store, vault, version, after).await,
-            Rows::RevokedRecords => reseal::records_of_revoked(store, vault, version, after).await,
+            Rows::Credentials => credential::reseal::blobs(store, vault, version, after).await,
+            Rows::Factors => factor::reseal::factors(store, vault, set, version, after).await,
+            Rows::Jobs => jobs::reseal(store, vault, version, after).await,
+            Rows::RevokedRecords => {
+                credential::reseal::revoked_records(store, vault, version, after).await
+            }
         };
         Ok(done?)
     }

@@ -70,8 +70,9 @@ const SEALING: &[Need] = &[
         timed: false,
     },
     Need {
-        what: "records of revoked credentials",
-        sql: "SELECT masters, COUNT(*) FROM credential WHERE status = 'revoked' GROUP BY masters",
+        what: "records",
+        sql: "SELECT masters, COUNT(*) FROM (SELECT masters FROM factor
+              UNION ALL SELECT masters FROM credential WHERE status = 'revoked') AS records GROUP BY masters",
         timed: false,
     },
     Need {
@@ -174,7 +175,7 @@ pub async fn left(store: &Store, set: MasterSet, current: u32) -> Result<i64, St
         }
         MasterSet::Sealing => {
             "SELECT (SELECT COUNT(*) FROM credential WHERE masters < $1)
-                 + (SELECT COUNT(*) FROM credential WHERE puk_masters < $1)"
+                 + (SELECT COUNT(*) FROM credential WHERE puk_masters < $1) + (SELECT COUNT(*) FROM factor WHERE masters < $1)"
         }
     };
     let row = store.find(sql, params![current]).await?;

@@ -69,11 +69,11 @@ impl Signer {
             permit.pseudonym.clone(),
             permit.positions.clone(),
         );
-        let outcomes = permit
-            .digests
-            .iter()
+        let signed = permit.digests.iter().zip(&permit.positions);
+        let outcomes = signed
             .zip(signatures)
-            .map(|(digest, signature)| HashOutcome {
+            .map(|((digest, position), signature)| HashOutcome {
+                position: *position,
                 hash: hex::encode(digest.octets()),
                 signature_hash: hex::encode(Sha256::digest(signature)),
             });

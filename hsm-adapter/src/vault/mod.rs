@@ -183,6 +183,22 @@ impl Vault {
             .await
     }
 
+    /// The MAC of a new record under the version of the master keys in use, and that version, to be kept with it.
+    ///
+    /// # Errors
+    /// When the HSM does not answer.
+    pub async fn mac_record(&self, record: &[u8]) -> Result<(u32, [u8; 32]), HsmError> {
+        let (record, keys) = (record.to_vec(), self.masters.clone());
+        self.pool
+            .run(Speed::Fast, move |session| {
+                let hsm = session.hsm.as_mut();
+                let version = keys.current(hsm, MasterSet::Sealing)?;
+                let mac = keys.mac(hsm, MasterKey::Record, version, &[&record])?;
+                Ok((version, mac))
+            })
+            .await
+    }
+
     /// Seals a value for its place in the store.
     ///
     /// # Errors
@@ -284,5 +300,38 @@ impl OwnedPlace {
             row: &self.row,
             field: &self.field,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_is_eight_ascii_digits() {
+        assert!(Pin::parse("00000000").is_some());
+        for text in [
+            "",
+            "1234567",
+            "123456789",
+            "1234567x",
+            " 2345678",
+            "12345678\n",
+            "١٢٣٤",
+        ] {
+            assert!(Pin::parse(text).is_none(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_print_nothing() {
+        let activation = Activation {
+            content: Vec::new(),
+            wrapped: Vec::new(),
+            secret: Secret::parse(&"A".repeat(43)).unwrap(),
+        };
+
+        assert_eq!(format!("{:?}", Pin::parse("12345678")), "Some(Pin(…))");
+        assert!(format!("{activation:?}").contains("secret: Secret(…)"));
     }
 }

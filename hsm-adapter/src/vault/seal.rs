@@ -151,7 +151,8 @@ pub(super) struct NewKey {
     w_pin: Vec<u8>,
 }
 
-/// Makes a pair and its DEK, wraps both, opens what was wrapped as a signer would, and tries pair and opened key.
+/// Makes a pair and its DEK, wraps both, opens what was wrapped as a signer would, and tries whether what signs then goes
+/// with the public key that was made.
 pub(super) fn seal_new(
     hsm: &mut dyn Hsm,
     masters: &Masters,
@@ -166,9 +167,6 @@ pub(super) fn seal_new(
         spki = public;
         Ok(key)
     })?;
-    let (scheme, digest) = trial(algorithm);
-    verify::signed(scratch.hsm(), private, algorithm, &spki, scheme, &digest)?;
-
     let dek = scratch.key(|hsm| hsm.generate_dek())?;
     let key_blob = scratch.hsm().wrap(dek, private)?;
     let master = masters.find(scratch.hsm(), MasterKey::SealDerive, version)?;
@@ -177,6 +175,7 @@ pub(super) fn seal_new(
 
     let dek = scratch.key(|hsm| hsm.unwrap_dek(kek, &w_pin, false))?;
     let opened = scratch.key(|hsm| hsm.unwrap_private(dek, &key_blob, algorithm))?;
+    let (scheme, digest) = trial(algorithm);
     verify::signed(scratch.hsm(), opened, algorithm, &spki, scheme, &digest)?;
     Ok(NewKey {
         spki,

@@ -1,8 +1,10 @@
 //! What a failing device does to a signature: who may try again, and what was signed.
 
-use hsm_adapter::{HsmError, KeyAlgorithm, Pin, Secret, VaultError, memory::MemoryToken};
+use hsm_adapter::{
+    HsmError, KeyAlgorithm, Pin, Pool, PoolLimits, Secret, Vault, VaultError, memory::MemoryToken,
+};
 
-use crate::fixture::{ECDSA, Fixture, NOW, content, digest, run};
+use crate::fixture::{ECDSA, Fixture, LIMITS, NOW, content, digest, run, stretcher};
 
 fn refused() -> HsmError {
     HsmError::Refused("as the test wants".to_owned())
@@ -202,6 +204,37 @@ fn an_opened_key_that_went_is_opened_again() {
         sign().await;
         assert_eq!(token.calls("unwrap_private"), opened + 2);
         assert_eq!(token.session_objects(), 1);
+    });
+}
+
+#[test]
+fn an_opened_key_is_not_used_after_its_session() {
+    let token = MemoryToken::new("holders");
+    run(async {
+        let fixture = Fixture::on_memory(&token);
+        let limits = PoolLimits {
+            sessions: 1,
+            ..LIMITS
+        };
+        let pool = Pool::start(fixture.token.clone(), limits).unwrap();
+        let vault = Vault::new(pool, stretcher(), 4);
+        let key = fixture.key("one", KeyAlgorithm::P256).await;
+        let activation = fixture.activation(&key, &[digest(1)], 9).await;
+        let sign = async || {
+            vault
+                .sign(&key, &activation, ECDSA, &[digest(1)], NOW)
+                .await
+                .unwrap()
+        };
+        sign().await;
+        token.drop_sessions();
+        let before = token.calls("sign");
+
+        sign().await;
+
+        // Once on the session that turns out dead, once on the next, with the key opened there: a token may have given
+        // the old handle to another key.
+        assert_eq!(token.calls("sign"), before + 2);
     });
 }
 

@@ -15,6 +15,9 @@ const ONE: PoolLimits = PoolLimits {
     ..LIMITS
 };
 
+/// How many master keys the first call looks for.
+const MASTERS: usize = 7;
+
 async fn vault(token: &MemoryToken, limits: PoolLimits) -> Vault {
     let pool = Pool::start(Arc::new(token.clone()), limits).unwrap();
     let vault = Vault::new(pool, stretcher(), 4);
@@ -148,6 +151,38 @@ fn a_lost_session_is_replaced_and_its_job_done() {
 }
 
 #[test]
+fn a_session_that_does_not_prove_itself_serves_nobody() {
+    let token = MemoryToken::new("holders");
+    run(async {
+        let vault = vault(&token, ONE).await;
+        token.fail_next("mac", HsmError::Unavailable("lost".to_owned()));
+        token.fail_next("health", HsmError::Unavailable("still sick".to_owned()));
+
+        let failed = vault.mac(MacKey::Otp, &[b"data"]).await;
+
+        assert!(matches!(failed, Err(HsmError::Unavailable(reason)) if reason == "still sick"));
+        assert_eq!(token.calls("mac"), 1);
+        until(|| vault.state().sessions == 2).await;
+        vault.mac(MacKey::Otp, &[b"data"]).await.unwrap();
+    });
+}
+
+#[test]
+fn a_job_whose_object_went_finds_it_again() {
+    let token = MemoryToken::new("holders");
+    run(async {
+        let vault = vault(&token, ONE).await;
+        let opened = token.calls("open");
+
+        token.fail_next("mac", HsmError::Missing("its handle".to_owned()));
+
+        vault.mac(MacKey::Otp, &[b"data"]).await.unwrap();
+        assert_eq!(token.calls("open"), opened);
+        assert_eq!(token.calls("master"), MASTERS + 2);
+    });
+}
+
+#[test]
 fn a_session_that_is_lost_twice_fails_its_job() {
     let token = MemoryToken::new("holders");
     run(async {
@@ -261,7 +296,10 @@ fn a_refused_pin_fails_the_start_and_later_ends_the_tries() {
             let failed = vault.mac(MacKey::Otp, &[b"data"]).await;
             assert!(matches!(failed, Err(HsmError::PinRefused(_))));
         }
-        assert_eq!(token.calls("open"), opened + 1);
+        // Long enough for several tries, were they made.
+        let tried = until(|| token.calls("open") > opened + 1);
+        let tried = tokio::time::timeout(Duration::from_millis(500), tried).await;
+        assert!(tried.is_err());
     });
 }
 

@@ -6,7 +6,7 @@ use http::StatusCode;
 use crate::{
     api::{fault::Fault, params::Params},
     app::App,
-    credential::{self, sad::Sad},
+    credential,
     oauth::{ServiceAccess, token},
 };
 
@@ -38,8 +38,7 @@ pub(crate) async fn handle(
 /// A SAD is a token too.
 async fn revoke_sad(app: &App, access: &ServiceAccess, token: &str) -> Result<StatusCode, Fault> {
     const UNKNOWN: Fault = Fault::Text("Invalid string parameter token");
-    let sad = Sad::parse(token).map_err(|_| UNKNOWN)?;
-    match app.keys.revoke(access, sad).await {
+    match app.keys.revoke(access, token).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(credential::Error::InvalidSad) => Err(UNKNOWN),
         Err(error) => Err(error.into()),

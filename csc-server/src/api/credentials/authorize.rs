@@ -51,7 +51,7 @@ pub(crate) async fn handle(
     }
 
     let credential = Credential::owned_by(&app.store, &access, &id).await?;
-    credential.usable(app.clock.now())?;
+    app.keys.usable(&access, &credential).await?;
     let order = Order::new(&credential, count, hashes, digest)?;
     // What cannot be a PIN or a code is wrong without being a try.
     let pin = Pin::parse(&pin).ok_or(credential::Error::WrongPin)?;

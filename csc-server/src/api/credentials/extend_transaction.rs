@@ -12,7 +12,7 @@ use crate::{
         params::Params,
     },
     app::App,
-    credential::{Credential, sad::Sad},
+    credential::Credential,
     ids::CredentialId,
     oauth::ServiceAccess,
 };
@@ -36,9 +36,6 @@ pub(crate) async fn handle(
     }
     params.check_free_text()?;
     let credential = Credential::owned_by(&app.store, &access, &id).await?;
-    let issued = app
-        .keys
-        .extend(&access, &credential, Sad::parse(sad)?, &hashes)
-        .await?;
+    let issued = app.keys.extend(&access, &credential, sad, &hashes).await?;
     Ok(Json(answer(&issued)))
 }

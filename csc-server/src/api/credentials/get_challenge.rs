@@ -8,7 +8,6 @@ use crate::{
     api::{fault::Fault, params::Params},
     app::App,
     credential::Credential,
-    factor::Kind,
     ids::CredentialId,
     oauth::ServiceAccess,
 };
@@ -26,7 +25,7 @@ pub(crate) async fn handle(
     let object = params.string(OBJECT).map_err(|_| Fault::Invalid(OBJECT))?;
     let credential = Credential::owned_by(&app.store, &access, &CredentialId::new(id)).await?;
     let factor = app.factors.find(&credential.factor).await?;
-    if object != authorize::OTP || !factor.is_some_and(|factor| factor.kind == Kind::Mail) {
+    if object != authorize::OTP || !factor.is_some_and(|factor| factor.kind.is_sent()) {
         return Err(Fault::Invalid(OBJECT));
     }
     send_otp::send(&app, &access, &credential).await?;

@@ -9,7 +9,7 @@ use crate::{
     app::App,
     clock::generalized,
     credential::{Credential, Status},
-    factor::Kind,
+    factor::{Factor, Kind},
 };
 
 /// How much is asked for.
@@ -152,20 +152,17 @@ async fn v1_factors(
     view: &mut Map<String, Value>,
 ) -> Result<(), Fault> {
     let texts = Texts::of(&detail.lang);
-    let kind = factor_kind(app, credential).await?;
+    let factor = factor(app, credential).await?;
     view.insert(
         "PIN".into(),
-        json!({ "presence": "true", "format": "N", "label": texts.pin, "description": texts.pin_description }),
+        json!({ "presence": "true", "format": "N", "label": texts.pin.0, "description": texts.pin.1 }),
     );
-    let (kind_of, provider) = match kind {
-        Kind::Totp => ("offline", "totp"),
-        Kind::Mail => ("online", "mail"),
-    };
+    let (label, description) = texts.otp(&factor);
     view.insert(
         "OTP".into(),
         json!({
-            "presence": "true", "type": kind_of, "format": "N", "label": texts.otp(kind),
-            "description": texts.otp_description(kind), "ID": credential.factor.as_str(), "provider": provider,
+            "presence": "true", "type": if factor.kind.is_sent() { "online" } else { "offline" }, "format": "N",
+            "label": label, "description": description, "ID": factor.id.as_str(), "provider": factor.kind.name(),
         }),
     );
     Ok(())
@@ -173,71 +170,75 @@ async fn v1_factors(
 
 async fn v2_factors(app: &App, credential: &Credential, detail: &Detail) -> Result<Value, Fault> {
     let texts = Texts::of(&detail.lang);
-    let kind = factor_kind(app, credential).await?;
+    let factor = factor(app, credential).await?;
+    let (label, description) = texts.otp(&factor);
+    let sent = factor.kind.is_sent();
     let mut otp = json!({
-        "type": if kind == Kind::Totp { "Password" } else { "ChallengeResponse" },
-        "id": super::authorize::OTP, "format": "N", "label": texts.otp(kind), "description": texts.otp_description(kind),
+        "type": if sent { "ChallengeResponse" } else { "Password" },
+        "id": super::authorize::OTP, "format": "N", "label": label, "description": description,
     });
-    if let (Kind::Totp, Some(otp)) = (kind, otp.as_object_mut()) {
-        otp.insert("generator".into(), json!("totp"));
+    if let (false, Some(otp)) = (sent, otp.as_object_mut()) {
+        otp.insert("generator".into(), json!(factor.kind.name()));
     }
     let pin = json!({
-        "type": "Password", "id": super::authorize::PIN, "format": "N", "label": texts.pin,
-        "description": texts.pin_description,
+        "type": "Password", "id": super::authorize::PIN, "format": "N", "label": texts.pin.0,
+        "description": texts.pin.1,
     });
     Ok(json!([pin, otp]))
 }
 
-async fn factor_kind(app: &App, credential: &Credential) -> Result<Kind, Fault> {
+async fn factor(app: &App, credential: &Credential) -> Result<Factor, Fault> {
     let factor = app.factors.find(&credential.factor).await?;
-    factor
-        .map(|factor| factor.kind)
-        .ok_or_else(|| Fault::Internal("a credential without its factor".into()))
+    factor.ok_or_else(|| Fault::Internal("a credential without its factor".into()))
 }
 
-/// Labels a client may show.
+/// A label a client may show, and what it means; `#` stands for the number of digits.
+type Text = (&'static str, &'static str);
+
 struct Texts {
-    pin: &'static str,
-    pin_description: &'static str,
-    app: (&'static str, &'static str),
-    mail: (&'static str, &'static str),
+    pin: Text,
+    app: Text,
+    token: Text,
+    mail: Text,
+    sms: Text,
 }
 
 impl Texts {
     fn of(lang: &str) -> Self {
         match lang {
             "it" => Self {
-                pin: "PIN",
-                pin_description: "PIN di firma, 8 cifre",
+                pin: ("PIN", "PIN di firma, 8 cifre"),
                 app: (
                     "Codice dell'app",
-                    "Codice di 6 cifre della tua app di autenticazione",
+                    "Codice di # cifre della tua app di autenticazione",
                 ),
+                token: ("Codice del token", "Codice di # cifre del tuo token"),
                 mail: (
                     "Codice via e-mail",
-                    "Codice di 8 cifre inviato alla tua e-mail",
+                    "Codice di # cifre inviato alla tua e-mail",
+                ),
+                sms: (
+                    "Codice via SMS",
+                    "Codice di # cifre inviato al tuo telefono",
                 ),
             },
             _ => Self {
-                pin: "PIN",
-                pin_description: "Signature PIN, 8 digits",
-                app: ("App code", "6-digit code of your authenticator app"),
-                mail: ("E-mail code", "8-digit code sent to your e-mail address"),
+                pin: ("PIN", "Signature PIN, 8 digits"),
+                app: ("App code", "#-digit code of your authenticator app"),
+                token: ("Token code", "#-digit code of your token"),
+                mail: ("E-mail code", "#-digit code sent to your e-mail address"),
+                sms: ("SMS code", "#-digit code sent to your telephone"),
             },
         }
     }
 
-    fn otp(&self, kind: Kind) -> &'static str {
-        match kind {
-            Kind::Totp => self.app.0,
-            Kind::Mail => self.mail.0,
-        }
-    }
-
-    fn otp_description(&self, kind: Kind) -> &'static str {
-        match kind {
-            Kind::Totp => self.app.1,
-            Kind::Mail => self.mail.1,
-        }
+    fn otp(&self, factor: &Factor) -> (&'static str, String) {
+        let (label, description) = match factor.kind {
+            Kind::Totp => self.app,
+            Kind::Hotp => self.token,
+            Kind::Mail => self.mail,
+            Kind::Sms => self.sms,
+        };
+        (label, description.replace('#', &factor.digits.to_string()))
     }
 }

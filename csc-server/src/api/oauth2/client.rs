@@ -21,9 +21,11 @@ pub(super) async fn authenticate(app: &App, form: &Form) -> Result<Client, Refus
             return Err(Refusal::request("Invalid parameter client_id"));
         }
         let client = app.clients.find(&ClientId::new(id)).await?;
-        return client
-            .filter(|client| client.has_secret(&secret))
-            .ok_or(BAD_HEADER);
+        let client = client.ok_or(BAD_HEADER)?;
+        return match app.clients.believes(&client, &secret).await? {
+            true => Ok(client),
+            false => Err(BAD_HEADER),
+        };
     }
     let id = form
         .get("client_id")
@@ -35,7 +37,7 @@ pub(super) async fn authenticate(app: &App, form: &Form) -> Result<Client, Refus
         "invalid_request",
         "Client authorization required",
     ))?;
-    if client.has_secret(secret) {
+    if app.clients.believes(&client, secret).await? {
         Ok(client)
     } else {
         Err(Refusal::request("Invalid parameter client_secret"))

@@ -12,7 +12,7 @@ use crate::{
         params::Params,
     },
     app::App,
-    credential::{Credential, SignOrder, sad::Sad},
+    credential::{Credential, SignOrder},
     ids::CredentialId,
     oauth::ServiceAccess,
 };
@@ -52,15 +52,9 @@ pub(crate) async fn handle(
         return Err(Fault::Invalid("signAlgoParams"));
     }
     let order = SignOrder { scheme, digests };
-    let permit = Sad::parse(sad)?
-        .redeem(
-            &app.store,
-            &app.clock,
-            &access,
-            &credential,
-            order,
-            &call.request,
-        )
+    let permit = app
+        .keys
+        .redeem(&access, &credential, sad, order, &call.request)
         .await?;
     let signatures = app.signer.sign(permit).await?;
     let signatures: Vec<_> = signatures

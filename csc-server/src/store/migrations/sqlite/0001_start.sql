@@ -57,19 +57,33 @@ CREATE TABLE sealing_version (
     made BIGINT
 );
 
--- What a holder has (the OTP); what he knows (the PIN) is sealed into the credential.
+-- What a holder has (the OTP); what he knows (the PIN) is sealed into the credential. Everything but counters and locks
+-- stands under record_mac.
 CREATE TABLE factor (
     id TEXT NOT NULL PRIMARY KEY,
-    holder TEXT NOT NULL REFERENCES holder (id),
+    -- NULL: a token that is not handed out yet.
+    holder TEXT REFERENCES holder (id),
     kind TEXT NOT NULL,
+    digits BIGINT NOT NULL,
+    -- Device: the hash of its HMAC, its sealed seed, and its serial number when it is a token.
+    algorithm TEXT,
     seed BLOB,
     store BIGINT REFERENCES store_version (version),
-    last_step BIGINT NOT NULL,
+    serial TEXT UNIQUE,
+    -- Code that is sent: where to.
+    address TEXT,
+    record_mac BLOB NOT NULL,
+    masters BIGINT NOT NULL REFERENCES sealing_version (version),
+    -- Device: the least time step or count that is still accepted.
+    counter BIGINT NOT NULL,
+    -- Wrong codes in a row, and until when no code is looked at.
     failures BIGINT NOT NULL,
+    locked_until BIGINT NOT NULL,
     created BIGINT NOT NULL
 );
 CREATE INDEX factor_holder ON factor (holder);
 CREATE INDEX factor_store ON factor (store, id);
+CREATE INDEX factor_masters ON factor (masters, id);
 
 CREATE TABLE credential (
     id TEXT NOT NULL PRIMARY KEY,
@@ -111,6 +125,7 @@ CREATE INDEX credential_puk_masters ON credential (puk_masters);
 -- Codes the service sent: bound to the credential when sent, to the hashes when consumed.
 CREATE TABLE otp_challenge (
     id TEXT NOT NULL PRIMARY KEY,
+    holder TEXT NOT NULL REFERENCES holder (id),
     factor TEXT NOT NULL REFERENCES factor (id),
     credential TEXT NOT NULL REFERENCES credential (id),
     purpose TEXT NOT NULL,
@@ -121,6 +136,7 @@ CREATE TABLE otp_challenge (
     consumed BIGINT,
     consumed_for BLOB
 );
+CREATE INDEX otp_challenge_holder ON otp_challenge (holder, sent);
 CREATE INDEX otp_challenge_credential ON otp_challenge (credential, sent);
 
 -- What opens a key for a while. Today each is a SAD.
@@ -156,12 +172,12 @@ CREATE TABLE signing (
 );
 CREATE INDEX signing_credential ON signing (credential, started);
 
--- Work of the background, leased by one node at a time. Payloads are sealed.
+-- Work of the background, leased by one node at a time. A message is sealed; a notice only names what it is about.
 CREATE TABLE job (
     id TEXT NOT NULL PRIMARY KEY,
     kind TEXT NOT NULL,
     payload BLOB NOT NULL,
-    store BIGINT NOT NULL REFERENCES store_version (version),
+    store BIGINT REFERENCES store_version (version),
     due BIGINT NOT NULL,
     attempts BIGINT NOT NULL,
     gives_up BIGINT NOT NULL
@@ -188,3 +204,24 @@ CREATE TABLE audit (
     PRIMARY KEY (chain, sequence)
 );
 CREATE INDEX audit_person ON audit (person, time);
+
+-- Signed by the audit key: each covers the rows since the one before. The body is canonical JSON.
+CREATE TABLE checkpoint (
+    number BIGINT NOT NULL PRIMARY KEY,
+    body TEXT NOT NULL,
+    signature BLOB NOT NULL
+);
+
+-- Which checkpoint covers a row: the last row of each chain in it. Finds, proves nothing.
+CREATE TABLE checkpoint_head (
+    chain TEXT NOT NULL,
+    sequence BIGINT NOT NULL,
+    checkpoint BIGINT NOT NULL,
+    PRIMARY KEY (chain, sequence)
+);
+
+-- Work that one node at a time does again and again: when it is due, or until when a node is at it.
+CREATE TABLE turn (
+    name TEXT NOT NULL PRIMARY KEY,
+    due BIGINT NOT NULL
+);

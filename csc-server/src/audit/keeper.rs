@@ -1,0 +1,258 @@
+//! Makes the checkpoints: at intervals, when something happened, by one node at a time.
+
+use std::time::Duration;
+
+use hsm_adapter::{HsmError, Issuer};
+use tokio::sync::watch;
+
+use super::{
+    checkpoint::{Body, Checkpoint, Head, Key, Leaves, MAX_ROWS},
+    log::chains,
+    row::Hash,
+};
+use crate::{
+    clock::{Clock, Millis},
+    params,
+    store::{Store, StoreError},
+};
+
+/// How long a node may work on its turn before another takes it.
+const LEASE: Millis = 60_000;
+/// How soon what failed is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Why there is no checkpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The HSM.
+    #[error(transparent)]
+    Hsm(#[from] HsmError),
+}
+
+/// Makes the checkpoints of this node.
+#[derive(Clone)]
+pub struct Keeper {
+    store: Store,
+    clock: Clock,
+    issuer: Issuer,
+    key: Key,
+    every: Duration,
+}
+
+/// A checkpoint that is ready to be signed.
+struct Next {
+    body: Body,
+    /// There is more than one checkpoint may cover.
+    more: bool,
+}
+
+impl Keeper {
+    /// With the audit key of the issuer slot; `every` is how long a row may wait for its checkpoint.
+    ///
+    /// # Errors
+    /// [`HsmError::Missing`] before `slot init`, or when the HSM does not answer.
+    pub async fn new(
+        store: Store,
+        clock: Clock,
+        issuer: Issuer,
+        every: Duration,
+    ) -> Result<Self, HsmError> {
+        let key = Key::of(&issuer).await?;
+        Ok(Self {
+            store,
+            clock,
+            issuer,
+            key,
+            every,
+        })
+    }
+
+    /// Makes checkpoints until `stop` becomes true.
+    pub async fn run(&self, mut stop: watch::Receiver<bool>) {
+        loop {
+            let wait = match self.turn().await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    metrics::counter!("csc_audit_checkpoint_failures_total").increment(1);
+                    tracing::error!(%error, "no checkpoint of the audit log can be made");
+                    RETRY.min(self.every)
+                }
+            };
+            let stopped = stop.wait_for(|stopped| *stopped);
+            if tokio::time::timeout(wait, stopped).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Takes the turn if it is due and something happened: how long to wait for the next.
+    ///
+    /// # Errors
+    /// When database or HSM fail; the turn is given back then.
+    pub async fn turn(&self) -> Result<Duration, Error> {
+        const DUE: &str = "SELECT due FROM turn WHERE name = 'checkpoint'";
+        let now = self.clock.now();
+        if let Some(mut row) = self.store.find(DUE, &[]).await? {
+            let due: Millis = row.get(0)?;
+            if due > now {
+                let wait = Duration::from_millis(due.abs_diff(now));
+                return Ok(wait.min(self.every));
+            }
+        }
+        if self.next().await?.is_none() {
+            return Ok(self.every);
+        }
+        let lease = now + LEASE;
+        let won = self
+            .store
+            .write(async move |tx| {
+                // One statement decides between two nodes.
+                tx.execute(
+                    "INSERT INTO turn (name, due) VALUES ('checkpoint', $2)
+                     ON CONFLICT (name) DO UPDATE SET due = $2 WHERE turn.due <= $1",
+                    params![now, lease],
+                )
+                .await
+            })
+            .await?;
+        if won == 0 {
+            return Ok(Duration::ZERO);
+        }
+        let sealed = self.seal().await;
+        let wait = match &sealed {
+            Ok(_) => self.every,
+            Err(_) => RETRY.min(self.every),
+        };
+        let due = now + i64::try_from(wait.as_millis()).unwrap_or(LEASE);
+        self.store
+            .write(async move |tx| {
+                tx.execute(
+                    "UPDATE turn SET due = $1 WHERE name = 'checkpoint' AND due = $2",
+                    params![due, lease],
+                )
+                .await
+            })
+            .await?;
+        sealed.map(|_| wait)
+    }
+
+    /// Covers every row there is now, whoever's turn it is: how many checkpoints that took. Of two nodes that do this at
+    /// once, one writes each number.
+    ///
+    /// # Errors
+    /// When database or HSM fail.
+    pub async fn seal(&self) -> Result<u64, Error> {
+        let mut made = 0;
+        while let Some(next) = self.next().await? {
+            let checkpoint = next.body.sign(&self.issuer).await?;
+            if self.write(&next.body, checkpoint).await? {
+                made += 1;
+            }
+            if !next.more {
+                break;
+            }
+        }
+        Ok(made)
+    }
+
+    /// The next checkpoint; `None` when nothing happened since the last.
+    async fn next(&self) -> Result<Option<Next>, StoreError> {
+        const LAST: &str = "SELECT number, body FROM checkpoint ORDER BY number DESC LIMIT 1";
+        const GROWN: &str = chains!(
+            "SELECT p.chain, p.covered FROM (
+                 SELECT c.chain AS chain,
+                     COALESCE((SELECT MAX(h.sequence) FROM checkpoint_head h WHERE h.chain = c.chain), 0) AS covered
+                 FROM c WHERE c.chain IS NOT NULL
+             ) p
+             WHERE EXISTS (SELECT 1 FROM audit a WHERE a.chain = p.chain AND a.sequence > p.covered)
+             ORDER BY p.chain"
+        );
+        const ROWS: &str = "SELECT sequence, hash FROM audit WHERE chain = $1 AND sequence > $2
+                            ORDER BY sequence LIMIT $3";
+        let (number, previous) = match self.store.find(LAST, &[]).await? {
+            Some(mut row) => (row.get(0)?, Hash::of(row.get::<String>(1)?.as_bytes())),
+            None => (0, Hash::default()),
+        };
+        let grown = self.store.query(GROWN, &[]).await?;
+        let chains = grown.len();
+        let (mut heads, mut leaves) = (Vec::new(), Leaves::default());
+        for mut row in grown {
+            let (chain, covered): (String, i64) = (row.get(0)?, row.get(1)?);
+            let room = i64::try_from(MAX_ROWS - leaves.count()).unwrap_or(i64::MAX);
+            let rows = self
+                .store
+                .query(ROWS, params![chain.as_str(), covered, room])
+                .await?;
+            let mut last = None;
+            for mut row in rows {
+                let hash = Hash(row.get(1)?);
+                leaves.push(hash);
+                last = Some((row.get(0)?, hash));
+            }
+            if let Some((last, hash)) = last {
+                heads.push(Head {
+                    chain,
+                    first: covered + 1,
+                    hash,
+                    last,
+                });
+            }
+        }
+        if heads.is_empty() {
+            return Ok(None);
+        }
+        // A chain that was cut off by the limit, or did not get its turn, stands in the next.
+        let more = leaves.count() == MAX_ROWS || heads.len() < chains;
+        let body = Body::new(
+            &self.key,
+            number + 1,
+            previous,
+            self.clock.now(),
+            heads,
+            &leaves,
+        );
+        Ok(Some(Next { body, more }))
+    }
+
+    /// False when another node wrote this number.
+    async fn write(&self, body: &Body, checkpoint: Checkpoint) -> Result<bool, StoreError> {
+        let (number, hash, rows, heads) = (
+            body.number,
+            checkpoint.hash(),
+            body.rows,
+            body.heads.clone(),
+        );
+        let written = self
+            .store
+            .write(async move |tx| {
+                let written = tx
+                    .execute(
+                        "INSERT INTO checkpoint (number, body, signature) VALUES ($1, $2, $3)
+                         ON CONFLICT (number) DO NOTHING",
+                        params![number, checkpoint.body.as_str(), checkpoint.signature.clone()],
+                    )
+                    .await?;
+                if written == 0 {
+                    return Ok(false);
+                }
+                for head in &heads {
+                    tx.execute(
+                        "INSERT INTO checkpoint_head (chain, sequence, checkpoint) VALUES ($1, $2, $3)",
+                        params![head.chain.as_str(), head.last, number],
+                    )
+                    .await?;
+                }
+                Ok(true)
+            })
+            .await?;
+        if written {
+            metrics::counter!("csc_audit_checkpoints_total").increment(1);
+            // The log line leaves the machine: whoever keeps it can tell when checkpoints are taken away later.
+            tracing::info!(number, %hash, rows, "checkpoint");
+        }
+        Ok(written)
+    }
+}

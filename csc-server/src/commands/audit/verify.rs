@@ -1,0 +1,138 @@
+//! `csc-server audit verify`
+
+use std::{
+    fs::{self, File},
+    io::BufReader,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+
+use crate::{
+    audit::{
+        self, Event, Item, Key,
+        export::{self, Shown},
+        verify::{Anchor, Finding, Verdict, Verifier},
+    },
+    clock::rfc3339,
+    commands::{
+        context::Context,
+        terminal::{progress, progress_octets, say},
+    },
+};
+
+#[derive(Debug, Args)]
+pub(in crate::commands) struct Verify {
+    /// Verify this export instead of the database; needs --key.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    export: Option<PathBuf>,
+    /// The public key, as `audit key` prints it [default: ask the HSM]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// A checkpoint that must be there, as an earlier verification or the service's log names it.
+    #[arg(long, value_name = "NUMBER:HASH")]
+    anchor: Option<Anchor>,
+}
+
+impl Verify {
+    pub(super) async fn run(self, config: &Path) -> Result<()> {
+        let key = match &self.key {
+            Some(path) => Some(read_key(path)?),
+            None => None,
+        };
+        let ended = match (&self.export, key) {
+            (Some(export), Some(key)) => from_file(export, key, self.anchor)?,
+            (_, key) => from_database(config, key, self.anchor)
+                .await?
+                .map(Shown::Whole),
+        };
+        match ended {
+            Ok(shown) => {
+                say(&in_words(&shown));
+                Ok(())
+            }
+            Err(finding) => bail!("the audit log is not intact: {finding}"),
+        }
+    }
+}
+
+fn read_key(path: &Path) -> Result<Key> {
+    let pem = fs::read_to_string(path);
+    let pem = pem.with_context(|| format!("cannot read {}", path.display()))?;
+    Key::from_pem(&pem).with_context(|| format!("{} is no public key in PEM", path.display()))
+}
+
+fn from_file(path: &Path, key: Key, anchor: Option<Anchor>) -> Result<Result<Shown, Finding>> {
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let bar = progress_octets(file.metadata()?.len(), "Verifying");
+    let ended = export::verify(BufReader::new(file), key, anchor, |octets| bar.inc(octets));
+    bar.finish_and_clear();
+    ended.with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Records how it ended: an operator's doubt is an event too.
+async fn from_database(
+    config: &Path,
+    key: Option<Key>,
+    anchor: Option<Anchor>,
+) -> Result<Result<Verdict, Finding>> {
+    let context = Context::open(config).await?;
+    let key = match key {
+        Some(key) => key,
+        None => Key::of(&context.issuer()?).await?,
+    };
+    let bar = progress(audit::count(&context.store).await?, "Verifying");
+    let mut verifier = Verifier::new(key, anchor);
+    let found = audit::walk(&context.store, |item| {
+        if matches!(item, Item::Row(_)) {
+            bar.inc(1);
+        }
+        match verifier.take(&item) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(finding) => ControlFlow::Break(finding),
+        }
+    })
+    .await?;
+    bar.finish_and_clear();
+    let ended = match found {
+        Some(finding) => Err(finding),
+        None => verifier.finish(),
+    };
+    let verdict = ended.clone().unwrap_or_default();
+    let event = Event::LogVerified {
+        intact: ended.is_ok(),
+        rows: verdict.rows,
+        checkpoint: verdict.proven.map_or(0, |(anchor, _)| anchor.number),
+        finding: ended.as_ref().err().map(ToString::to_string),
+    };
+    audit::note(&context.store, context.clock.now(), "", event).await?;
+    Ok(ended)
+}
+
+fn in_words(shown: &Shown) -> String {
+    let verdict = match shown {
+        Shown::Whole(verdict) => verdict,
+        Shown::Rows { proven, unproven } => {
+            return format!(
+                "intact: each of {proven} rows is proven; {unproven} have no checkpoint yet. A filtered export cannot show that no \
+                 row is missing."
+            );
+        }
+    };
+    let proven = match &verdict.proven {
+        Some((anchor, time)) => format!("proven up to {}, checkpoint {anchor}", rfc3339(*time)),
+        None => "nothing is proven yet: there is no checkpoint".to_owned(),
+    };
+    let since = match verdict.unsealed_since {
+        Some(time) => format!(
+            "{} rows since {} are not proven yet",
+            verdict.unsealed,
+            rfc3339(time)
+        ),
+        None => "no rows since".to_owned(),
+    };
+    let Verdict { rows, chains, .. } = verdict;
+    format!("intact: {rows} rows in {chains} chains; {proven}; {since}")
+}

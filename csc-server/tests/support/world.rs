@@ -1,0 +1,319 @@
+//! A holder with a key in memory, on as many nodes as a test asks for, under a clock that the test moves.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use csc_server::{
+    ca::{self, Ca},
+    clock::Clock,
+    config,
+    credential::{self, Approval, Credential, Hash, Keys, Order},
+    enrolment::{Enrolment, NewPin, Request},
+    factor::{self, Factor, Factors, Otp, Policy, Purpose},
+    holder::{Accounts, Holder, NewHolder},
+    ids::{ClientId, FactorId},
+    notify::Sender,
+    oauth::{
+        ServiceAccess,
+        client::{Client, Clients},
+    },
+    params,
+    store::{Store, Value},
+    worker::Worker,
+};
+use hsm_adapter::{
+    Cost, Issuer, KeyAlgorithm, Pin, Pool, PoolLimits, Stretcher, Vault, memory::MemoryToken,
+};
+
+use crate::support::Database;
+
+/// The holder's PIN.
+pub(crate) const PIN: &str = "72946183";
+/// 2027-01-15 08:00:00 UTC.
+const START: i64 = 1_800_000_000_000;
+
+/// One process of the service.
+pub(crate) struct Node {
+    pub(crate) store: Store,
+    pub(crate) factors: Factors,
+    keys: Keys,
+    worker: Worker,
+}
+
+/// The nodes, and the holder they serve.
+pub(crate) struct World {
+    pub(crate) nodes: Vec<Arc<Node>>,
+    pub(crate) holder: Holder,
+    client: Client,
+    enrolment: Enrolment,
+    time: Arc<AtomicI64>,
+    outbox: tempfile::TempDir,
+}
+
+/// What the tests go by where they do not say otherwise.
+pub(crate) fn policy() -> Policy {
+    Policy {
+        max_failures: 10,
+        lock: Duration::from_secs(60),
+        longest_lock: Duration::from_secs(24 * 3600),
+        lifetime: Duration::from_secs(300),
+        resend_after: Duration::ZERO,
+        max_per_hour: 1000,
+        drift: 1,
+    }
+}
+
+fn pool(token: &MemoryToken) -> Pool {
+    let limits = PoolLimits {
+        sessions: 2,
+        queue: 1000,
+        deadline: Duration::from_secs(60),
+    };
+    Pool::start(Arc::new(token.clone()), limits).unwrap()
+}
+
+impl World {
+    /// Two nodes on one database, with their tokens and a holder.
+    pub(crate) async fn new(database: &Database, policy: Policy) -> Self {
+        let time = Arc::new(AtomicI64::new(START));
+        let clock = Clock::Manual(time.clone());
+        let (masters, issuers) = (MemoryToken::new("holder"), MemoryToken::new("issuer"));
+        let outbox = tempfile::tempdir().unwrap();
+        let mut nodes = Vec::new();
+        let mut first = None;
+        for _ in 0..2 {
+            let store = database.node().await;
+            let cheap = Cost {
+                memory: 8,
+                passes: 1,
+                lanes: 1,
+            };
+            let stretcher = Stretcher::new(cheap, 2, 1000);
+            let vault = Vault::new(pool(&masters), stretcher.clone(), 10);
+            vault.init().await.unwrap();
+            let accounts = Accounts::new(store.clone(), clock.clone(), vault.clone(), stretcher);
+            let factors = Factors::new(store.clone(), clock.clone(), vault.clone(), policy);
+            let bounds = credential::Policy {
+                max_pin_failures: 3,
+                sad_lifetime: Duration::from_secs(300),
+                authorization_lifetime: Duration::from_secs(1800),
+            };
+            let keys = Keys::new(
+                store.clone(),
+                clock.clone(),
+                vault.clone(),
+                factors.clone(),
+                bounds,
+            );
+            let mail = config::Mail {
+                from: "Signing <sign@sign.example>".parse().unwrap(),
+                transport: config::Transport::Outbox(outbox.path().to_owned()),
+            };
+            let sms = config::Sms::Outbox(outbox.path().to_owned());
+            let worker = Worker {
+                store: store.clone(),
+                clock: clock.clone(),
+                vault: vault.clone(),
+                accounts: accounts.clone(),
+                sender: Sender::from_config(&mail, Some(&sms), clock.clone()).unwrap(),
+            };
+            first.get_or_insert((vault, accounts));
+            nodes.push(Arc::new(Node {
+                store,
+                factors,
+                keys,
+                worker,
+            }));
+        }
+        let (vault, accounts) = first.unwrap();
+        let store = nodes[0].store.clone();
+        let clients = Clients::new(store.clone(), clock.clone());
+        clients.ensure_direct("Portale").await.unwrap();
+        let client = clients.find(&ClientId::direct()).await.unwrap().unwrap();
+        let new = NewHolder {
+            user_name: "anna".into(),
+            given_name: "Anna".into(),
+            surname: "Bianchi".into(),
+            email: "anna@example.org".into(),
+            language: "en".into(),
+        };
+        let id = accounts.add(new, "password of Anna").await.unwrap();
+        Self {
+            holder: accounts.by_id(&id).await.unwrap().unwrap(),
+            enrolment: Enrolment {
+                store,
+                clock,
+                vault,
+                ca: certification(&issuers).await,
+                profile: (&config::Certificate::default()).into(),
+            },
+            nodes,
+            client,
+            time,
+            outbox,
+        }
+    }
+
+    /// The first node.
+    pub(crate) fn node(&self) -> &Node {
+        &self.nodes[0]
+    }
+
+    /// A credential that goes with this factor.
+    pub(crate) async fn credential(&self, factor: &FactorId) -> Credential {
+        let request = Request {
+            algorithm: KeyAlgorithm::P256,
+            factor: factor.clone(),
+            description: "Firma di Anna".into(),
+            multisign: 1,
+            country: "IT".into(),
+            puk: config::PukPolicy::Unblock,
+        };
+        let pin = NewPin::choose(PIN, &[]).unwrap();
+        let made = self.enrolment.credential(&self.holder, &pin, request);
+        let (id, _puk) = made.await.unwrap();
+        let found = Credential::by_id(&self.node().store, &id).await;
+        found.unwrap().unwrap()
+    }
+
+    /// The factor as it stands in the database now.
+    pub(crate) async fn factor(&self, id: &FactorId) -> Factor {
+        self.node().factors.find(id).await.unwrap().unwrap()
+    }
+
+    /// The factor and a credential of a new mailbox.
+    pub(crate) async fn mailbox(&self) -> (FactorId, Credential) {
+        let id = self.node().factors.enrol_mail(&self.holder).await.unwrap();
+        let credential = self.credential(&id).await;
+        (id, credential)
+    }
+
+    /// Moves the clock.
+    pub(crate) fn pass(&self, time: Duration) {
+        self.time
+            .fetch_add(time.as_millis() as i64, Ordering::SeqCst);
+    }
+
+    /// Seconds since 1970.
+    pub(crate) fn seconds(&self) -> u64 {
+        self.time.load(Ordering::SeqCst) as u64 / 1000
+    }
+
+    /// Has a code sent.
+    pub(crate) async fn send(
+        &self,
+        node: &Node,
+        credential: &Credential,
+    ) -> Result<(), factor::Error> {
+        let factor = node.factors.find(&credential.factor).await?.unwrap();
+        let sent = node.factors.send(
+            &factor,
+            credential,
+            &self.holder,
+            &self.client,
+            Purpose::Sign,
+        );
+        sent.await
+    }
+
+    /// Has a code sent and reads it.
+    pub(crate) async fn code(&self, credential: &Credential) -> String {
+        self.send(self.node(), credential).await.unwrap();
+        let messages = self.messages().await;
+        let message = messages.last().unwrap();
+        // Neither the numbers of the header nor a telephone number has a space before and after it.
+        let mut words = message.split_ascii_whitespace();
+        let code = words.find(|word| word.len() == 8 && word.bytes().all(|c| c.is_ascii_digit()));
+        code.unwrap().to_owned()
+    }
+
+    /// Does what waits to be done, and takes the new messages out of the outbox.
+    pub(crate) async fn messages(&self) -> Vec<String> {
+        while self.node().worker.next().await.unwrap() {}
+        let mut files: Vec<PathBuf> = std::fs::read_dir(self.outbox.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        files.sort();
+        let taken = files.iter().map(|file| {
+            let text = std::fs::read_to_string(file).unwrap();
+            std::fs::remove_file(file).unwrap();
+            text
+        });
+        taken.collect()
+    }
+
+    /// Approves one signature with this code and the right PIN.
+    pub(crate) async fn approve(
+        &self,
+        credential: &Credential,
+        code: &str,
+    ) -> Result<(), credential::Error> {
+        self.approve_on(self.node(), credential, PIN, code).await
+    }
+
+    /// Approves one signature.
+    pub(crate) async fn approve_on(
+        &self,
+        node: &Node,
+        credential: &Credential,
+        pin: &str,
+        code: &str,
+    ) -> Result<(), credential::Error> {
+        let access = ServiceAccess::new(self.client.id.clone(), Some(self.holder.id.clone()));
+        let hash = Hash::new(vec![7; 32]).unwrap();
+        let order = Order::new(credential, 1, vec![hash], None)?;
+        let approval = Approval {
+            pin: Pin::parse(pin).unwrap(),
+            otp: Otp::parse(code).unwrap(),
+        };
+        let issued = node.keys.authorise(&access, credential, &order, approval);
+        issued.await.map(drop)
+    }
+
+    /// Changes a row behind the service's back.
+    pub(crate) async fn tamper(&self, sql: &'static str, with: &[Value]) {
+        let with = with.to_vec();
+        let store = &self.node().store;
+        let changed = store.write(async move |tx| tx.execute(sql, &with).await);
+        assert_eq!(changed.await.unwrap(), 1, "{sql}");
+    }
+
+    /// How many events of this name the audit log has.
+    pub(crate) async fn events(&self, name: &str) -> usize {
+        let rows = self.node().store.query("SELECT event FROM audit", &[]);
+        let named = format!("\"{name}\"");
+        let events = rows.await.unwrap().into_iter();
+        events
+            .filter(|row| row.clone().get::<String>(0).unwrap().contains(&named))
+            .count()
+    }
+
+    /// Wrong codes of a factor in a row.
+    pub(crate) async fn failures(&self, factor: &FactorId) -> i64 {
+        const SQL: &str = "SELECT failures FROM factor WHERE id = $1";
+        let row = self.node().store.find(SQL, params![factor]).await;
+        row.unwrap().unwrap().get(0).unwrap()
+    }
+}
+
+async fn certification(token: &MemoryToken) -> Ca {
+    let issuer = Issuer::new(pool(token));
+    issuer.ensure(ca::LABEL, KeyAlgorithm::P256).await.unwrap();
+    let name = ca::CaName {
+        common_name: "Signing CA".into(),
+        organization: "Example".into(),
+        country: "IT".into(),
+    };
+    let serial = ca::random_serial();
+    let root = ca::create_root(issuer.clone(), ca::LABEL, &name, 3650, &serial, START);
+    Ca::open(issuer, ca::LABEL, root.await.unwrap())
+        .await
+        .unwrap()
+}
