@@ -43,13 +43,6 @@ pub struct TestBed {
     _janitor: Child,
 }
 
-/// One more service on the tokens and the database of a test bed; killed when it is dropped.
-pub struct Node {
-    api: Api,
-    pid: PathBuf,
-    server: Option<Server>,
-}
-
 /// What differs from the usual test bed.
 #[derive(Default)]
 pub struct Builder {
@@ -160,18 +153,6 @@ impl TestBed {
     pub fn admin(&self) -> Api {
         let address = self.with_server(|server| server.admin);
         Api::new(format!("http://{address}"), &self.tls)
-    }
-
-    /// Starts one more node.
-    pub fn node(&self) -> Node {
-        let server = Server::start(self.csc_server().arg("serve"), &self.log);
-        let pid = self.dir.join(format!("node-{}.pid", server.pid()));
-        write(&pid, &server.pid().to_string());
-        Node {
-            api: Api::new(format!("https://{}", server.api), &self.tls),
-            pid,
-            server: Some(server),
-        }
     }
 
     /// SIGKILL, as a crash; everything not durable is lost.

@@ -136,6 +136,10 @@ async fn a_malformed_extension_is_refused_by_its_parameter_and_spends_nothing() 
                 "Invalid Base64 hash string parameter",
             ),
             Refusal::new(json!({name: ["AAAA"]}), "Invalid digest value length"),
+            Refusal::new(
+                json!({name: conformance_tests::digests(&vec![hashes[1]; 1001])}),
+                format!("Invalid parameter {name}"),
+            ),
             Refusal::new(json!({"clientData": 5}), "Invalid parameter clientData"),
         ];
         if version == V2 {

@@ -294,7 +294,30 @@ async fn a_malformed_order_is_refused_by_its_parameter_and_spends_nothing() {
                 json!({"signAlgo": RSA_SHA256}),
                 "Invalid parameter signAlgo",
             ),
+            // ECDSA with SHA-384: not of this key, whatever the length of the digest
+            Refusal::new(
+                json!({"signAlgo": "1.2.840.10045.4.3.3", name: [STANDARD.encode([7; 48])]}),
+                "Invalid parameter signAlgo",
+            ),
+            // SHA-384 for a digest of SHA-256, and the other way round
+            Refusal::new(
+                json!({"signAlgo": "1.2.840.10045.4.3.3"}),
+                "Invalid digest value length",
+            ),
+            Refusal::new(
+                json!({name: [STANDARD.encode([7; 48])]}),
+                "Invalid digest value length",
+            ),
+            // More than a request may carry at all.
+            Refusal::new(
+                json!({name: digests(&vec![hash[0]; 1001])}),
+                format!("Invalid parameter {name}"),
+            ),
             Refusal::new(json!({"clientData": 5}), "Invalid parameter clientData"),
+            Refusal::new(
+                json!({"clientData": "x".repeat(4097)}),
+                "Invalid parameter clientData",
+            ),
         ];
         if version == V2 {
             rows.extend([
@@ -336,7 +359,9 @@ async fn parameters_that_say_nothing_new_are_accepted() {
         body["unknown"] = json!({"a": [1]});
         if version == V2 {
             body["operationMode"] = json!("S");
-            body["validity_period"] = json!(null);
+            // They belong to asynchronous operation.
+            body["validity_period"] = json!(60_000);
+            body["response_uri"] = json!("https://app.example/done");
         }
         signer.call(version, METHOD, body).await.ok();
     }

@@ -26,6 +26,7 @@ pub mod ids;
 pub mod jobs;
 pub mod listener;
 pub mod memory;
+pub mod monitor;
 pub mod notify;
 pub mod oauth;
 pub mod rotation;

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How often a node looks for work that nobody told it about.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Loops a node.
 const LOOPS: usize = 4;

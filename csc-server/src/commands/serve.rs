@@ -15,6 +15,7 @@ use crate::{
     app::{App, Dependencies},
     audit::{self, Event, Keeper},
     listener::{Limits, Listener, TlsFiles},
+    monitor::Monitor,
     notify::Sender,
     rotation::Mover,
     worker::Worker,
@@ -76,6 +77,13 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         accounts: app.accounts.clone(),
         sender,
     };
+    let monitor = Monitor::new(
+        store.clone(),
+        app.clock.clone(),
+        vault.clone(),
+        issuer.clone(),
+    );
+    let monitor = tokio::spawn(monitor.run(stopped.clone()));
     let kept = tokio::spawn({
         let (keeper, stopped) = (keeper.clone(), stopped.clone());
         async move { keeper.run(stopped).await }
@@ -108,6 +116,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
     });
     tokio::join!(api, admin);
     worker.await?.context("the work of the background failed")?;
+    monitor.await.context("the monitor of the slots failed")?;
     kept.await.context("the keeper of the audit log failed")?;
     mover.await.context("the mover of rows failed")?;
     audit::note(&app.store, app.clock.now(), "", Event::Stop).await?;

@@ -277,28 +277,49 @@ impl Message {
 
     /// The message for a telephone, at most 160 characters; `None` when it has no such form.
     pub fn short(&self, language: &str) -> Option<Zeroizing<String>> {
-        let Self::Code {
-            code,
-            credential,
-            client,
-            valid_minutes,
-        } = self
-        else {
-            return None;
+        let italian = is_italian(language);
+        let text = match self {
+            Self::Code {
+                code,
+                credential,
+                client,
+                valid_minutes: minutes,
+            } => {
+                let (credential, client) = (shortened(credential), shortened(client));
+                let code = code.as_str();
+                if italian {
+                    format!(
+                        "Codice {code} per firmare con \"{credential}\" in \"{client}\", vale {minutes} min. \
+                         Non sta firmando? Non lo usi e ci avvisi."
+                    )
+                } else {
+                    format!(
+                        "Code {code} to sign with \"{credential}\" in \"{client}\", valid {minutes} min. \
+                         Not signing? Do not use it and tell us."
+                    )
+                }
+            }
+            Self::PinCode {
+                code,
+                credential,
+                valid_minutes: minutes,
+            } => {
+                let (code, credential) = (code.as_str(), shortened(credential));
+                if italian {
+                    format!(
+                        "Codice {code} per il PIN di \"{credential}\", non per firmare, vale {minutes} min. \
+                         Non lo ha chiesto? Non lo usi e ci avvisi."
+                    )
+                } else {
+                    format!(
+                        "Code {code} for the PIN of \"{credential}\", not to sign, valid {minutes} min. \
+                         Not asked for? Do not use it and tell us."
+                    )
+                }
+            }
+            _ => return None,
         };
-        let (code, minutes) = (code.as_str(), valid_minutes);
-        let (credential, client) = (shortened(credential), shortened(client));
-        Some(Zeroizing::new(if is_italian(language) {
-            format!(
-                "Codice {code} per firmare con \"{credential}\" in \"{client}\", vale {minutes} min. \
-                 Non sta firmando? Non lo usi e ci avvisi."
-            )
-        } else {
-            format!(
-                "Code {code} to sign with \"{credential}\" in \"{client}\", valid {minutes} min. \
-                 Not signing? Do not use it and tell us."
-            )
-        }))
+        Some(Zeroizing::new(text))
     }
 }
 

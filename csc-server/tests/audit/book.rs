@@ -26,6 +26,13 @@ use crate::support::Database;
 /// How often a keeper makes a checkpoint.
 pub(crate) const EVERY: Duration = Duration::from_secs(60);
 
+/// A small pool.
+pub(crate) const LIMITS: PoolLimits = PoolLimits {
+    sessions: 1,
+    queue: 16,
+    deadline: Duration::from_secs(20),
+};
+
 /// Chains that are written to, and a keeper.
 pub(crate) struct Book {
     pub(crate) nodes: Vec<Store>,
@@ -39,12 +46,7 @@ impl Book {
     /// As many chains as `nodes`.
     pub(crate) async fn open(database: &Database, nodes: usize) -> Self {
         let token = MemoryToken::new("issuer");
-        let limits = PoolLimits {
-            sessions: 1,
-            queue: 16,
-            deadline: Duration::from_secs(20),
-        };
-        let issuer = Issuer::new(Pool::start(Arc::new(token.clone()), limits).unwrap());
+        let issuer = Issuer::new(Pool::start(Arc::new(token.clone()), LIMITS).unwrap());
         issuer
             .ensure(audit::LABEL, KeyAlgorithm::P256)
             .await
@@ -244,6 +246,20 @@ impl Tables {
             hash: row.hash_after(&before).0,
         };
         self.rows.insert((chain.clone(), *sequence), content);
+    }
+
+    /// The row at this place.
+    pub(crate) fn row(&self, place: &Place) -> Row {
+        let content = self.rows[place].clone();
+        Row {
+            chain: place.0.clone(),
+            sequence: place.1,
+            version: content.version,
+            time: content.time,
+            event: content.event,
+            person: content.person,
+            hash: Hash(content.hash),
+        }
     }
 
     /// Moves the rows of a chain from this one on to the next place.

@@ -1,5 +1,7 @@
 //! Who makes the checkpoints, and when.
 
+use std::time::Duration;
+
 use csc_server::audit::{Body, verify::Verdict};
 use hsm_adapter::HsmError;
 
@@ -11,6 +13,7 @@ use crate::{
 on_both! {
     nothing_is_written_when_nothing_happened => super::idle;
     one_node_at_a_time_takes_the_turn_and_any_takes_the_next => super::turns;
+    of_two_nodes_that_find_the_turn_due_one_takes_it => super::one_wins;
     two_nodes_that_seal_at_once_cover_each_row_once => super::at_once;
     an_hsm_that_fails_costs_a_checkpoint_and_no_row => super::failing_hsm;
     a_node_that_died_in_its_turn_is_replaced => super::died;
@@ -48,7 +51,7 @@ async fn turns(database: Database) {
     book.record(1, 1).await;
     let wait = other.turn().await.unwrap();
     assert_eq!(checkpoints(&book).await, 1, "it was not due yet");
-    assert!(wait <= EVERY);
+    assert_eq!(wait, EVERY - Duration::from_millis(1), "what is left");
     book.pass(EVERY);
     other.turn().await.unwrap();
     assert_eq!(checkpoints(&book).await, 2);
@@ -71,6 +74,26 @@ async fn at_once(database: Database) {
     one.seal().await.unwrap();
     let verdict = intact(&book).await;
     assert_eq!((verdict.rows, verdict.unsealed), (30, 0));
+}
+
+/// Both look, both see that it is due; the statement decides.
+async fn one_wins(database: Database) {
+    let book = Book::open(&database, 2).await;
+    let (one, other) = (book.keeper(0).await, book.keeper(1).await);
+    for round in 1..=5 {
+        book.record(0, 1).await;
+        let before = book.token.calls("sign");
+        let (first, second) = tokio::join!(one.turn(), other.turn());
+        first.unwrap();
+        second.unwrap();
+        assert_eq!(checkpoints(&book).await, round);
+        assert_eq!(
+            book.token.calls("sign"),
+            before + 1,
+            "the HSM signed for one"
+        );
+        book.pass(EVERY);
+    }
 }
 
 async fn failing_hsm(database: Database) {

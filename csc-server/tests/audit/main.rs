@@ -10,6 +10,7 @@
 
 mod book;
 mod keeper;
+mod monitor;
 #[path = "../support/mod.rs"]
 mod support;
 mod vandal;

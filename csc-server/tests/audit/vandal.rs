@@ -3,7 +3,7 @@
 
 use csc_server::audit::{
     Checkpoint,
-    export::{self, Shown},
+    export::{self, Line, Shown},
     verify::{Anchor, Finding, Kind, Where},
 };
 use proptest::prelude::*;
@@ -417,6 +417,82 @@ async fn a_checkpoint_signed_with_another_key_proves_nothing() {
     assert_eq!(found.why, "another key signed it");
 }
 
+/// Two histories after the same beginning, both signed: pieces of one do not fit into the other.
+#[tokio::test]
+async fn two_histories_cannot_be_spliced() {
+    let book = Book::open(&Database::sqlite(), 3).await;
+    live(&book, &[(0, 2, true)]).await;
+    let beginning = book.tables().await;
+    live(&book, &[(0, 2, true)]).await;
+    let one = book.tables().await;
+    book.put(&beginning).await;
+    let forget = "DELETE FROM checkpoint_head WHERE checkpoint > 1";
+    let forgotten = book.nodes[0].write(async |tx| tx.execute(forget, &[]).await);
+    forgotten.await.unwrap();
+    live(&book, &[(1, 2, true), (2, 2, true)]).await;
+    let other = book.tables().await;
+    assert!(book.verify(None).await.is_ok());
+
+    // The second checkpoint of one history, and the third of the other, whose chain begins there.
+    let mut spliced = one.clone();
+    spliced.checkpoints.insert(3, other.checkpoints[&3].clone());
+    let third = Tables {
+        checkpoints: [(3, other.checkpoints[&3].clone())].into(),
+        ..Tables::default()
+    };
+    let of_third = |place: &Place| third.segment(place).is_some();
+    spliced
+        .rows
+        .extend(other.rows.into_iter().filter(|(place, _)| of_third(place)));
+    book.put(&spliced).await;
+    let found = book.verify(None).await.unwrap_err();
+    assert_eq!(found.place, Where::Checkpoint(3));
+    assert_eq!(found.why, "it does not follow the one before");
+}
+
+/// The index that the keeper goes by proves nothing: who edits it makes a checkpoint that is found out.
+#[tokio::test]
+async fn a_checkpoint_that_covers_rows_twice_or_not_at_all_is_bad() {
+    for edit in [
+        "DELETE FROM checkpoint_head",
+        "INSERT INTO checkpoint_head (chain, sequence, checkpoint) SELECT chain, 3, 1 FROM checkpoint_head",
+    ] {
+        let book = Book::open(&Database::sqlite(), 1).await;
+        live(&book, &[(0, 2, true)]).await;
+        let edited = book.nodes[0].write(async move |tx| tx.execute(edit, &[]).await);
+        assert_eq!(edited.await.unwrap(), 1);
+        live(&book, &[(0, 2, true)]).await;
+        let found = book.verify(None).await.unwrap_err();
+        assert_eq!(found.place, Where::Checkpoint(2), "{edit}");
+        assert_eq!(
+            found.why,
+            "it covers rows that another covers, or leaves some out"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_row_put_into_the_proven_part_of_an_export_is_named() {
+    let book = Book::open(&Database::sqlite(), 1).await;
+    live(&book, &[(0, 2, true), (0, 2, true)]).await;
+    let export = book.export().await;
+    let (mut tables, chain) = (
+        book.tables().await,
+        book.tables().await.last().into_keys().next().unwrap(),
+    );
+    // A chain of its own, and one row more at the end of what the first checkpoint covers.
+    for place in [(STRANGE.to_owned(), 1), (chain, 3)] {
+        tables.forge(&place, "{}");
+        let forged = Line::Row(tables.row(&place));
+        let mut lines: Vec<_> = export.lines().map(str::to_owned).collect();
+        lines.insert(2, serde_json::to_string(&forged).unwrap());
+        let text = lines.join("\n");
+        let found = export::verify(text.as_bytes(), book.key.clone(), None, |_| {}).unwrap();
+        let found = found.unwrap_err();
+        assert_eq!((found.place, found.kind), (row(&place), Kind::Inserted));
+    }
+}
+
 #[tokio::test]
 async fn a_remembered_checkpoint_must_be_there_as_it_was() {
     let book = Book::open(&Database::sqlite(), 1).await;
@@ -489,6 +565,14 @@ async fn a_filtered_export_proves_each_of_its_rows() {
         changed.replace_range(position..=position, other);
         assert!(verify(&changed).is_err(), "at {position}: {line}");
     }
+    // Rows without proof do not slip in among those with one.
+    let whole = book.export().await;
+    let mixed = format!("{line}\n{}", whole.lines().next().unwrap());
+    let found = verify(&mixed).unwrap_err();
+    assert_eq!(
+        (found.place, found.kind),
+        (Where::Line(2), Kind::Unreadable)
+    );
     // Another checkpoint does not prove it, however well it is signed.
     let lines: Vec<serde_json::Value> = text
         .lines()

@@ -136,7 +136,8 @@ pub(crate) async fn a_master_key_does_one_thing_and_does_not_leave(fixture: Fixt
 
     for master in [derive, store, mac] {
         assert!(matches!(hsm.wrap(kek, master), Err(HsmError::Refused(_))));
-        assert!(matches!(hsm.wrap(master, kek), Err(HsmError::Refused(_))));
+        // With whatever code: some tokens say that it is no wrapping key.
+        assert!(hsm.wrap(master, kek).is_err());
     }
     for master in [derive, mac] {
         let encrypted = hsm.encrypt(master, b"aad", &[0; 32]);

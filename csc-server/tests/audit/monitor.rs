@@ -1,0 +1,63 @@
+//! What becomes of the HSM stands in the log.
+
+use std::{sync::Arc, time::Duration};
+
+use csc_server::monitor::Monitor;
+use hsm_adapter::{Cost, Pool, Stretcher, Vault, memory::MemoryToken};
+
+use tokio::time::timeout;
+
+use crate::{
+    book::{Book, LIMITS},
+    support::Database,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hsm_that_is_lost_and_comes_back_is_recorded_once_each() {
+    let book = Book::open(&Database::sqlite(), 1).await;
+    let pool = Pool::start(Arc::new(MemoryToken::new("holder")), LIMITS).unwrap();
+    let cost = Cost {
+        memory: 64,
+        passes: 1,
+        lanes: 1,
+    };
+    let vault = Vault::new(pool, Stretcher::new(cost, 1, 1), 1);
+    let (store, clock) = (book.nodes[0].clone(), book.clock.clone());
+    let mut monitor = Monitor::new(store, clock, vault, book.issuer.clone());
+    let told = async || {
+        let rows = book.tables().await.rows;
+        rows.into_values().map(|row| row.event).collect::<Vec<_>>()
+    };
+    let look = async |monitor: &mut Monitor| {
+        monitor.look().await.unwrap();
+        monitor.look().await.unwrap();
+    };
+
+    look(&mut monitor).await;
+    let connected = r#"{"event":"HSM_CONNECTED","slot":"holder"}"#;
+    let issuer_connected = r#"{"event":"HSM_CONNECTED","slot":"issuer"}"#;
+    assert_eq!(told().await, [connected, issuer_connected]);
+
+    book.token.lose();
+    let gone = async {
+        while book.issuer.state().sessions > 0 {
+            assert!(book.issuer.health().await.is_err());
+        }
+    };
+    timeout(PATIENCE, gone).await.unwrap();
+    look(&mut monitor).await;
+    let issuer_lost = r#"{"event":"HSM_LOST","slot":"issuer"}"#;
+    assert_eq!(told().await, [connected, issuer_connected, issuer_lost]);
+
+    book.token.restore();
+    let back = async {
+        while book.issuer.state().sessions == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, back).await.unwrap();
+    look(&mut monitor).await;
+    assert_eq!(told().await.last().unwrap(), issuer_connected);
+}
