@@ -17,6 +17,7 @@ use crate::{
     listener::{Limits, Listener, TlsFiles},
     monitor::Monitor,
     notify::Sender,
+    rotation::Mover,
     worker::Worker,
 };
 
@@ -31,6 +32,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
     let vault = context.vault(stretcher.clone())?;
     context.started().await?;
     context.selftest(&vault).await?;
+    context.rotation(&vault).register().await?;
     let issuer = context.issuer()?;
     context
         .clients()
@@ -87,6 +89,11 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         async move { keeper.run(stopped).await }
     });
     let worker = tokio::spawn(worker.run(stopped.clone()));
+    let mover = Mover {
+        store: store.clone(),
+        vault: vault.clone(),
+    };
+    let mover = tokio::spawn(mover.run(stopped.clone()));
     for (name, listener) in [("api", &public), ("admin", &private)] {
         tracing::info!(listener = name, address = %listener.local_addr(), "listening");
     }
@@ -111,6 +118,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
     worker.await?.context("the work of the background failed")?;
     monitor.await.context("the monitor of the slots failed")?;
     kept.await.context("the keeper of the audit log failed")?;
+    mover.await.context("the mover of rows failed")?;
     audit::note(&app.store, app.clock.now(), "", Event::Stop).await?;
     if let Err(error) = keeper.seal().await {
         tracing::error!(%error, "the last rows of the audit log have no checkpoint yet");
