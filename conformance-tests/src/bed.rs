@@ -295,7 +295,7 @@ fn scratch() -> PathBuf {
 }
 
 /// A process that outlives this one by a moment: when its standard input ends, however this process ends, it kills the
-/// service and removes the directory. Shared beds live in statics, which are never dropped.
+/// services and removes the directory. Shared beds live in statics, which are never dropped.
 fn janitor(dir: &Path) -> Child {
     let script = r#"cat; cat "$0"/server*.pid | xargs kill -9; rm -rf "$0""#;
     let mut shell = Command::new("sh");

@@ -4,11 +4,12 @@
 use std::{fmt::Write, time::Duration};
 
 use axum::{Router, extract::State, routing::get};
+use hsm_adapter::MasterSet;
 use http::StatusCode;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::time::timeout;
 
-use crate::app::Dependencies;
+use crate::{app::Dependencies, rotation};
 
 /// How long each part may take to prove that it works.
 const PROBE: Duration = Duration::from_secs(3);
@@ -73,6 +74,14 @@ async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
 }
 
 async fn measurements(State(admin): State<Admin>) -> String {
+    let Dependencies { store, vault, .. } = &admin.parts;
+    for set in MasterSet::ALL {
+        // Without the database there is nothing to say about its rows.
+        if let Ok(left) = rotation::left(store, set, vault.known_version(set)).await {
+            metrics::gauge!("csc_rotation_rows_left", "key" => rotation::name(set))
+                .set(left as f64);
+        }
+    }
     for (slot, state) in [
         ("holder", admin.parts.vault.state()),
         ("issuer", admin.parts.issuer.state()),

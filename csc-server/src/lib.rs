@@ -3,8 +3,8 @@
 //! One request reads straight down, each folder using only folders below it:
 //!
 //! ```text
-//! api → app → worker → signing → credential → oauth → factor → holder → operator → password, otp → jobs → notify → audit → store
-//!             enrolment → ca                                                   everything → config, clock, ids, actor
+//! api → app → worker → signing → credential → oauth → factor → holder → operator → password, otp → jobs → notify → audit → sealed
+//!       rotation ↗   enrolment → ca                                        → store; everything → config, clock, ids, actor
 //! ```
 //!
 //! A signature: `api/routes.rs` → `api/signatures/sign_hash.rs` → `credential/sad.rs` (the SAD is redeemed for a
@@ -33,6 +33,8 @@ pub mod oauth;
 pub mod operator;
 pub mod otp;
 pub mod password;
+pub mod rotation;
+pub mod sealed;
 pub mod signing;
 pub mod store;
 pub mod worker;

@@ -41,6 +41,11 @@ pub trait Hsm: Send {
     fn master(&mut self, label: &str, purpose: KeyUse) -> Result<Option<Key>, HsmError>;
     /// Makes a master key: token object, sensitive, not extractable, not modifiable, one purpose.
     fn create_master(&mut self, label: &str, purpose: KeyUse) -> Result<Key, HsmError>;
+    /// Destroys the master key of this label; false when there is none. Handles of it, here and in other processes, are
+    /// [`HsmError::Missing`] from then on.
+    fn destroy_master(&mut self, label: &str) -> Result<bool, HsmError>;
+    /// Labels of the secret keys that are token objects, as the token has them now.
+    fn master_labels(&mut self) -> Result<Vec<String>, HsmError>;
     /// Finds a signing key pair that is a token object: the key and its SubjectPublicKeyInfo (DER).
     fn token_pair(&mut self, label: &str)
     -> Result<Option<(Key, KeyAlgorithm, Vec<u8>)>, HsmError>;

@@ -31,4 +31,7 @@ pub use hsm::{Hsm, Key, KeyUse, Token};
 pub use issuer::Issuer;
 pub use pool::{Pool, PoolLimits, PoolState};
 pub use stretch::{Cost, Stretcher};
-pub use vault::{Activation, MacKey, Master, Pin, Place, Puk, SealedKey, SealedPuk, Vault};
+pub use vault::{
+    Activation, Blobs, MacKey, Master, MasterSet, Pin, Place, Puk, SealedKey, SealedPuk, Vault,
+    version_of,
+};

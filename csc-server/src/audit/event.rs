@@ -53,6 +53,20 @@ pub enum Event {
     MasterCreated {
         label: String,
     },
+    /// A new version is in use; `key` is `store` or `masters`.
+    MasterRotated {
+        key: &'static str,
+        version: u32,
+    },
+    /// No row needs this version or an older one, and none can any more.
+    MasterRetired {
+        key: &'static str,
+        version: u32,
+    },
+    MasterDestroyed {
+        key: &'static str,
+        version: u32,
+    },
     CaCreated {
         certificate_hash: String,
     },

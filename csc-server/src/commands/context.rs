@@ -23,6 +23,7 @@ use crate::{
     oauth::client::Clients,
     operator::{Operators, Watch},
     params,
+    rotation::Rotation,
     store::{Location, Store},
 };
 
@@ -145,6 +146,11 @@ impl Context {
         let (store, clock) = (self.store.clone(), self.clock.clone());
         let policy = credential_policy(&self.config);
         Keys::new(store, clock, vault.clone(), self.factors(vault), policy)
+    }
+
+    /// Rotates the master keys of this vault.
+    pub(super) fn rotation(&self, vault: &Vault) -> Rotation {
+        Rotation::new(self.store.clone(), self.clock.clone(), vault.clone())
     }
 
     /// The registered clients.

@@ -16,6 +16,7 @@ use crate::{
     monitor::Monitor,
     notify::Sender,
     operator::{self, Standing},
+    rotation::Mover,
     worker::Worker,
 };
 
@@ -38,6 +39,7 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
         .operators()?
         .check_policy(&context.config.policy)
         .await?;
+    context.rotation(&vault).register().await?;
     let issuer = context.issuer()?;
     context
         .clients()
@@ -96,6 +98,11 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
         async move { keeper.run(stopped).await }
     });
     let worker = tokio::spawn(worker.run(stopped.clone()));
+    let mover = Mover {
+        store: store.clone(),
+        vault: vault.clone(),
+    };
+    let mover = tokio::spawn(mover.run(stopped.clone()));
     for (name, listener) in [("api", &public), ("admin", &private)] {
         tracing::info!(listener = name, address = %listener.local_addr(), "listening");
     }
@@ -121,6 +128,7 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
     monitor.await.context("the monitor of the slots failed")?;
     watch.await.context("the watch over operators failed")?;
     kept.await.context("the keeper of the audit log failed")?;
+    mover.await.context("the mover of rows failed")?;
     audit::note(&app.store, app.clock.now(), "", Event::Stop).await?;
     if let Err(error) = keeper.seal().await {
         tracing::error!(%error, "the last rows of the audit log have no checkpoint yet");

@@ -1,6 +1,6 @@
 //! The explicit mode: PIN and OTP come with the call (CSC v1 11.6, v2 11.6).
 
-use hsm_adapter::{Content, Factor as Proven, Pin, Secret};
+use hsm_adapter::{Content, Factor as Proven, Pin, Secret, version_of};
 
 use super::{
     Credential, Error, Keys, Order,
@@ -237,9 +237,9 @@ impl Keys {
             .write(async move |tx| {
                 tx.execute("UPDATE credential SET pin_failures = 0 WHERE id = $1", params![&credential.id]).await?;
                 tx.execute(
-                    "INSERT INTO activation (id, kind, credential, client, grant_id, secret_hash, content, wrapped, state, remaining,
+                    "INSERT INTO activation (id, kind, credential, client, grant_id, secret_hash, content, wrapped, masters, state, remaining,
                          expires, ends, created)
-                     VALUES ($1, 'sad', $2, $3, $11, $4, $5, $6, 'active', $7, $8, $9, $10)",
+                     VALUES ($1, 'sad', $2, $3, $11, $4, $5, $6, $12, 'active', $7, $8, $9, $10)",
                     params![
                         &id,
                         &credential.id,
@@ -251,7 +251,8 @@ impl Keys {
                         content.expires,
                         ends,
                         content.issued,
-                        grant.as_str()
+                        grant.as_str(),
+                        version_of([wrapped.as_slice()])
                     ],
                 )
                 .await?;

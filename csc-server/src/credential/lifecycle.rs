@@ -139,7 +139,7 @@ async fn destroy(tx: &mut Tx, credential: &Credential, now: Millis) -> Result<()
     let none: &[u8] = &[];
     tx.execute(
         "UPDATE credential SET key_blob = $2, w_pin = $2, pin_check = $2, pin_salt = $2, puk_salt = NULL, puk_cost = NULL,
-             puk_check = NULL, w_puk = NULL
+             puk_check = NULL, puk_masters = NULL, w_puk = NULL, store = NULL
          WHERE id = $1",
         params![&credential.id, none],
     )

@@ -10,6 +10,7 @@ mod order;
 mod owned;
 mod pin;
 mod refusal;
+pub mod reseal;
 mod sad;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use hsm_adapter::{HsmError, Vault, VaultError};
 pub use authorise::{Approval, Issued};
 pub use order::{Hash, Order, SignOrder};
 pub use owned::{Credential, Status, record};
+pub(crate) use reseal::oldest;
 pub use sad::Permit;
 
 use crate::{clock::Clock, factor::Factors, store::Store, store::StoreError};

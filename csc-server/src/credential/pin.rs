@@ -1,7 +1,7 @@
 //! PIN and PUK: the holder changes the one, and with the other gets out of a lock. Nobody else can: there is no way to a key but through what
 //! the holder knows.
 
-use hsm_adapter::{Pin, Puk, SealedKey, SealedPuk};
+use hsm_adapter::{Pin, Puk, SealedKey, SealedPuk, version_of};
 
 use super::{Credential, Error, Keys};
 use crate::{
@@ -85,6 +85,7 @@ impl Keys {
                 self.store
                     .write(async move |tx| puk_was_right(tx, &of, now).await)
                     .await?;
+                self.refresh_puk(credential, sealed, puk).await;
                 Ok(())
             }
             Err(error) => Err(self.wrong_puk(credential, error.into()).await?),
@@ -114,6 +115,7 @@ impl Keys {
                 self.store
                     .write(async move |tx| puk_was_right(tx, &of, now).await)
                     .await?;
+                self.refresh_puk(credential, sealed, puk).await;
                 self.store_new_pin(
                     credential,
                     next,
@@ -138,18 +140,32 @@ impl Keys {
             let event = Event::KeyResealed {
                 credential: credential.id.to_string(),
             };
-            let (old, of, now) = (
-                credential.key.w_pin.clone(),
-                credential.clone(),
-                self.clock.now(),
-            );
+            let (of, now) = (credential.clone(), self.clock.now());
             self.store
-                .write(async move |tx| replace_seal(tx, &of, &old, &next, &event, now).await)
+                .write(async move |tx| replace_seal(tx, &of, &next, &event, now).await)
                 .await?;
             Ok::<_, Error>(())
         };
         if let Err(error) = refreshed.await {
             tracing::warn!(credential = %credential.id, %error, "a key could not be sealed anew");
+        }
+    }
+
+    /// The same of a PUK, which was judged just before.
+    async fn refresh_puk(&self, credential: &Credential, old: SealedPuk, puk: &Puk) {
+        if self.vault.is_current_puk(&old) {
+            return;
+        }
+        let refreshed = async {
+            let next = self.vault.reseal_puk(&credential.key, &old, puk).await?;
+            let (of, now) = (credential.clone(), self.clock.now());
+            self.store
+                .write(async move |tx| replace_puk(tx, &of, &old, &next, now).await)
+                .await?;
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = refreshed.await {
+            tracing::warn!(credential = %credential.id, %error, "a PUK could not be sealed anew");
         }
     }
 
@@ -168,11 +184,11 @@ impl Keys {
                 },
             )
             .await?;
-        let (old, of) = (credential.key.w_pin.clone(), credential.clone());
+        let of = credential.clone();
         let replaced = self
             .store
             .write(async move |tx| {
-                let replaced = replace_seal(tx, &of, &old, &next, &event, now).await?;
+                let replaced = replace_seal(tx, &of, &next, &event, now).await?;
                 if replaced {
                     super::lifecycle::end_activations(tx, &of.id).await?;
                     tx.execute(
@@ -299,11 +315,10 @@ async fn puk_was_right(
     Ok(())
 }
 
-/// Replaces what the PIN opens, if it is still what was read.
+/// Replaces what the PIN opens, if PIN and record are still what was read.
 async fn replace_seal(
     tx: &mut Tx,
     credential: &Credential,
-    old: &[u8],
     next: &SealedKey,
     event: &Event,
     now: Millis,
@@ -311,17 +326,20 @@ async fn replace_seal(
     let cost = serde_json::to_string(&next.cost).unwrap_or_default();
     let replaced = tx
         .execute(
-            "UPDATE credential SET w_pin = $3, pin_check = $4, pin_salt = $5, pin_cost = $6, masters = $7, record_mac = $8
-             WHERE id = $1 AND w_pin = $2",
+            "UPDATE credential SET w_pin = $4, pin_check = $5, pin_salt = $6, pin_cost = $7, masters = $8, record_mac = $9,
+                 store = CASE WHEN store > $10 THEN $10 ELSE store END
+             WHERE id = $1 AND pin_check = $2 AND record_mac = $3",
             params![
                 &credential.id,
-                old,
+                credential.key.pin_check.clone(),
+                credential.key.record_mac.clone(),
                 next.w_pin.clone(),
                 next.pin_check.clone(),
                 next.salt.clone(),
                 cost.as_str(),
                 next.masters,
-                next.record_mac.clone()
+                next.record_mac.clone(),
+                version_of([next.w_pin.as_slice()])
             ],
         )
         .await?;
@@ -329,4 +347,39 @@ async fn replace_seal(
         audit::record(tx, now, &credential.pseudonym, event);
     }
     Ok(replaced == 1)
+}
+
+/// Replaces what the PUK opens, if it is still what was read.
+async fn replace_puk(
+    tx: &mut Tx,
+    credential: &Credential,
+    old: &SealedPuk,
+    next: &SealedPuk,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let cost = serde_json::to_string(&next.cost).unwrap_or_default();
+    let replaced = tx
+        .execute(
+            "UPDATE credential SET puk_check = $3, puk_salt = $4, puk_cost = $5, puk_masters = $6, w_puk = $7,
+                 store = CASE WHEN store > $8 THEN $8 ELSE store END
+             WHERE id = $1 AND puk_check = $2",
+            params![
+                &credential.id,
+                old.check.clone(),
+                next.check.clone(),
+                next.salt.clone(),
+                cost.as_str(),
+                next.masters,
+                next.w_puk.clone(),
+                version_of(next.w_puk.as_deref())
+            ],
+        )
+        .await?;
+    if replaced == 1 {
+        let event = Event::KeyResealed {
+            credential: credential.id.to_string(),
+        };
+        audit::record(tx, now, &credential.pseudonym, &event);
+    }
+    Ok(())
 }

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use hsm_adapter::{Activation, Content, Digest, Scheme, SealedKey, Secret};
+use hsm_adapter::{Activation, Content, Digest, Scheme, SealedKey, Secret, version_of};
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -372,10 +372,20 @@ impl Keys {
             .write(async move |tx| {
                 let changed = tx
                     .execute(
-                        "UPDATE activation SET secret_hash = $3, content = $4, wrapped = $5, expires = $6, state = 'active'
+                        "UPDATE activation SET secret_hash = $3, content = $4, wrapped = $5, masters = $9, expires = $6, state = 'active'
                          WHERE id = $1 AND secret_hash = $2 AND state IN ('active', 'spent') AND remaining = $8
                              AND remaining > 0 AND expires > $7",
-                        params![&id, old_hash, new_hash, octets.clone(), wrapped.clone(), expires, now, remaining],
+                        params![
+                            &id,
+                            old_hash,
+                            new_hash,
+                            octets.clone(),
+                            wrapped.clone(),
+                            expires,
+                            now,
+                            remaining,
+                            version_of([wrapped.as_slice()])
+                        ],
                     )
                     .await?;
                 if changed == 1 {

@@ -135,15 +135,16 @@ impl Enrolment {
         let puk_cost = sealed_puk
             .as_ref()
             .map(|puk| serde_json::to_string(&puk.cost).unwrap_or_default());
+        let w_puk = sealed_puk.as_ref().and_then(|puk| puk.w_puk.clone());
         self.store
             .write(async move |tx| {
                 tx.execute(
                     "INSERT INTO credential (id, holder, factor, status, description, multisign, generation, algorithm, spki,
                          spki_hash, key_blob, w_pin, pin_check, pin_salt, pin_cost, masters, pin_failures, certificate,
                          not_before, not_after, record_mac, created, puk_salt, puk_cost, puk_check, puk_masters, w_puk,
-                         puk_failures, unblocks)
+                         store, puk_failures, unblocks)
                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, $17, $18, $19, $20, $21,
-                         $22, $23, $24, $25, $26, 0, 0)",
+                         $22, $23, $24, $25, $26, $27, 0, 0)",
                     params![
                         &credential,
                         &holder_id,
@@ -170,7 +171,8 @@ impl Enrolment {
                         puk_cost.clone(),
                         sealed_puk.as_ref().map(|puk| puk.check.clone()),
                         sealed_puk.as_ref().map(|puk| puk.masters),
-                        sealed_puk.as_ref().and_then(|puk| puk.w_puk.clone())
+                        w_puk.clone(),
+                        credential::oldest(&key.key_blob, &key.w_pin, w_puk.as_deref())
                     ],
                 )
                 .await?;

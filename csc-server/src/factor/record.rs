@@ -1,6 +1,6 @@
 //! A factor as it rests: a row under a MAC.
 
-use hsm_adapter::{HsmError, MacKey};
+use hsm_adapter::{HsmError, version_of};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -64,8 +64,10 @@ pub struct Factor {
     /// Until when no code is looked at.
     pub locked_until: Millis,
     pub(super) counter: i64,
-    written: Written,
-    record_mac: Vec<u8>,
+    pub(super) written: Written,
+    pub(super) record_mac: Vec<u8>,
+    /// Version of the master keys that made the MAC.
+    pub(super) masters: u32,
 }
 
 /// The rest of what is under the MAC.
@@ -81,12 +83,14 @@ pub(super) struct Written {
 macro_rules! select {
     ($where:literal) => {
         concat!(
-            "SELECT id, kind, digits, holder, algorithm, seed, serial, address, record_mac, counter, locked_until
+            "SELECT id, kind, digits, holder, algorithm, seed, serial, address, record_mac, counter, locked_until,
+                 masters
              FROM factor WHERE ",
             $where
         )
     };
 }
+pub(super) use select;
 
 impl Factor {
     pub(super) fn new(id: FactorId, kind: Kind, digits: u32, written: Written) -> Self {
@@ -98,6 +102,7 @@ impl Factor {
             counter: 0,
             written,
             record_mac: Vec::new(),
+            masters: 0,
         }
     }
 
@@ -128,7 +133,7 @@ impl Factor {
             .ok_or(StoreError::Corrupt("a device without its seed"))
     }
 
-    /// The same token in the hands of a holder; it has no MAC yet.
+    /// The same token in the hands of a holder, for which it has no MAC yet.
     pub(super) fn given_to(self, holder: &Holder) -> Self {
         let written = Written {
             holder: Some(holder.id.clone()),
@@ -138,7 +143,7 @@ impl Factor {
     }
 
     /// What the MAC covers: everything but the counters, which change in SQL and are witnessed by the audit log.
-    fn record(&self) -> Vec<u8> {
+    pub(super) fn record(&self) -> Vec<u8> {
         #[derive(Serialize)]
         struct Record<'a> {
             version: u8,
@@ -173,7 +178,7 @@ impl Factor {
     pub(super) async fn insert(
         &self,
         tx: &mut Tx,
-        mac: &[u8],
+        (masters, mac): (u32, [u8; 32]),
         now: Millis,
     ) -> Result<(), StoreError> {
         let Written {
@@ -185,20 +190,22 @@ impl Factor {
         } = self.written.clone();
         tx.execute(
             "INSERT INTO factor (id, kind, digits, holder, algorithm, seed, serial, address, record_mac, counter, failures,
-                 locked_until, created)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, $11)",
+                 locked_until, created, masters, store)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, $11, $12, $13)",
             params![
                 &self.id,
                 self.kind.name(),
                 self.digits,
                 holder.map(|holder| holder.to_string()),
                 algorithm,
-                seed,
+                seed.clone(),
                 serial,
                 address,
                 mac,
                 self.counter,
-                now
+                now,
+                masters,
+                version_of(seed.as_deref())
             ],
         )
         .await
@@ -242,8 +249,9 @@ impl Factors {
         rows.into_iter().map(read).collect()
     }
 
-    pub(super) async fn mac(&self, factor: &Factor) -> Result<[u8; 32], HsmError> {
-        self.vault.mac(MacKey::Record, &[&factor.record()]).await
+    /// A new MAC of the record, and the version of the master keys that made it.
+    pub(super) async fn mac(&self, factor: &Factor) -> Result<(u32, [u8; 32]), HsmError> {
+        self.vault.mac_record(&factor.record()).await
     }
 
     /// Stores a new factor of a holder.
@@ -252,7 +260,7 @@ impl Factors {
         let (person, now) = (holder.pseudonym.clone(), self.clock.now());
         self.store
             .write(async move |tx| {
-                factor.insert(tx, &mac, now).await?;
+                factor.insert(tx, mac, now).await?;
                 let added = Event::FactorAdded {
                     factor: factor.id.to_string(),
                     kind: factor.kind.name(),
@@ -281,7 +289,8 @@ impl Factors {
     }
 
     async fn unchanged(&self, factor: &Factor, holders: bool, person: &str) -> Result<(), Error> {
-        let mac = self.mac(factor).await?;
+        let record = factor.record();
+        let mac = self.vault.record_mac(factor.masters, &record).await?;
         if holders && bool::from(mac.ct_eq(&factor.record_mac)) {
             return Ok(());
         }
@@ -304,7 +313,7 @@ impl Factors {
     }
 }
 
-fn read(mut row: Row) -> Result<Factor, StoreError> {
+pub(super) fn read(mut row: Row) -> Result<Factor, StoreError> {
     Ok(Factor {
         id: FactorId::new(row.get::<String>(0)?),
         kind: Kind::parse(&row.get::<String>(1)?)
@@ -320,5 +329,6 @@ fn read(mut row: Row) -> Result<Factor, StoreError> {
         record_mac: row.get(8)?,
         counter: row.get(9)?,
         locked_until: row.get(10)?,
+        masters: row.get(11)?,
     })
 }

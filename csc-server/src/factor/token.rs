@@ -68,7 +68,7 @@ impl Factors {
         self.store
             .write(async move |tx| {
                 for (factor, mac) in &rows {
-                    factor.insert(tx, mac, now).await?;
+                    factor.insert(tx, *mac, now).await?;
                     let imported = Event::TokenImported {
                         factor: factor.id.to_string(),
                         serial: factor.serial().unwrap_or_default().to_owned(),
@@ -102,7 +102,7 @@ impl Factors {
         }
         self.genuine_token(&token).await?;
         let token = token.given_to(holder);
-        let mac = self.mac(&token).await?;
+        let (masters, mac) = self.mac(&token).await?;
         let (holder, person) = (holder.id.clone(), holder.pseudonym.clone());
         let now = self.clock.now();
         let assigned = self
@@ -110,8 +110,9 @@ impl Factors {
             .write(async move |tx| {
                 let assigned = tx
                     .execute(
-                        "UPDATE factor SET holder = $2, record_mac = $3 WHERE id = $1 AND holder IS NULL",
-                        params![&token.id, &holder, mac],
+                        "UPDATE factor SET holder = $2, record_mac = $3, masters = $4
+                         WHERE id = $1 AND holder IS NULL AND record_mac = $5",
+                        params![&token.id, &holder, mac, masters, token.record_mac.clone()],
                     )
                     .await?;
                 if assigned == 1 {

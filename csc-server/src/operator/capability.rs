@@ -62,6 +62,9 @@ macro_rules! capabilities {
 // Capability, its name, its commands, the roles that have it, and the roles that approve it where it takes two (SC-73, SC-75).
 capabilities! {
     InitSlots "init-slots" ["slot init"] by [SecurityOfficer] with [SecurityOfficer];
+    RotateMasterKeys "rotate-master-keys" ["slot rotate"] by [SecurityOfficer] with [SecurityOfficer];
+    DestroyMasterKeys "destroy-master-keys" ["slot destroy"] by [SecurityOfficer] with [SecurityOfficer];
+    ReadKeyUsage "read-key-usage" ["slot rotation"] by [SecurityOfficer SystemOperator] with [];
     ChangePolicy "change-policy" ["policy set"] by [SecurityOfficer] with [SecurityOfficer];
     CreateOperator "create-operator" ["operator add"] by [SecurityOfficer] with [SecurityOfficer];
     ResetOperator "reset-operator" ["operator reset"] by [SecurityOfficer] with [SecurityOfficer];

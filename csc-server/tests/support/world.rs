@@ -24,6 +24,7 @@ use csc_server::{
         client::{Client, Clients},
     },
     params,
+    rotation::Rotation,
     store::{Store, Value},
     worker::Worker,
 };
@@ -97,6 +98,8 @@ impl World {
             let stretcher = Stretcher::new(cheap, 2, 1000);
             let vault = Vault::new(pool(&masters), stretcher.clone(), 10);
             vault.init().await.unwrap();
+            let rotation = Rotation::new(store.clone(), clock.clone(), vault.clone());
+            rotation.register().await.unwrap();
             let accounts = Accounts::new(store.clone(), clock.clone(), vault.clone(), stretcher);
             let factors = Factors::new(store.clone(), clock.clone(), vault.clone(), policy);
             let bounds = credential::Policy {

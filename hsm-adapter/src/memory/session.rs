@@ -123,6 +123,23 @@ impl Hsm for MemorySession {
         })
     }
 
+    fn destroy_master(&mut self, label: &str) -> Result<bool, HsmError> {
+        self.call("destroy_master", |state, _| {
+            let Some((key, _)) = state.labelled(label) else {
+                return Ok(false);
+            };
+            Ok(state.objects.remove(&key.0).is_some())
+        })
+    }
+
+    fn master_labels(&mut self) -> Result<Vec<String>, HsmError> {
+        self.call("master_labels", |state, _| {
+            let masters = state.objects.values();
+            let masters = masters.filter(|object| matches!(object.role, Role::Master(_)));
+            Ok(masters.filter_map(|object| object.label.clone()).collect())
+        })
+    }
+
     fn token_pair(
         &mut self,
         label: &str,

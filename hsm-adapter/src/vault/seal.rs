@@ -3,8 +3,8 @@
 use subtle::ConstantTimeEq;
 
 use super::{
-    Activation, MacKey, Pin, Place, SealedKey, Vault, formula,
-    master::{self, MasterKey, VERSION},
+    Activation, MasterSet, Pin, Place, SealedKey, Vault, formula,
+    master::{MasterKey, Masters},
     scratch::Scratch,
 };
 use crate::{
@@ -14,9 +14,9 @@ use crate::{
 
 /// Table and columns of a sealed key, for its additional authenticated data.
 const TABLE: &str = "credential";
-const KEY_BLOB: &str = "key_blob";
-const W_PIN: &str = "w_pin";
-const W_PUK: &str = "w_puk";
+pub(super) const KEY_BLOB: &str = "key_blob";
+pub(super) const W_PIN: &str = "w_pin";
+pub(super) const W_PUK: &str = "w_puk";
 
 impl Vault {
     /// Makes a key pair in the HSM, tests it, and seals it under the PIN. The key is extractable only until it is wrapped, and
@@ -42,26 +42,29 @@ impl Vault {
             pin_check: Vec::new(),
             salt: salt()?,
             cost: self.stretcher.cost(),
-            masters: VERSION,
+            masters: 0,
             record: Vec::new(),
             record_mac: Vec::new(),
         };
         let unlock = self.unlock(&key, pin).await?;
+        let (row, masters) = (row_of(&key), self.masters.clone());
         self.pool
             .run(Speed::Slow, move |session| {
                 let hsm = session.hsm.as_mut();
-                let sealed = seal_new(hsm, algorithm, &unlock)?;
+                key.masters = masters.current(hsm, MasterSet::Sealing)?;
+                let sealed = seal_new(hsm, &masters, key.masters, algorithm, &unlock)?;
                 key.spki = sealed.spki;
-                key.key_blob =
-                    master::seal_value(hsm, &place(&key_row(&key), KEY_BLOB), &sealed.key_blob)?;
-                key.w_pin = master::seal_value(hsm, &place(&key_row(&key), W_PIN), &sealed.w_pin)?;
-                key.pin_check = master::mac(hsm, MacKey::PinCheck, VERSION, &[&*unlock])?.to_vec();
+                key.key_blob = masters.seal(hsm, &place(&row, KEY_BLOB), &sealed.key_blob)?;
+                key.w_pin = masters.seal(hsm, &place(&row, W_PIN), &sealed.w_pin)?;
+                let check = masters.mac(hsm, MasterKey::PinCheck, key.masters, &[&*unlock])?;
+                key.pin_check = check.to_vec();
                 Ok(key.clone())
             })
             .await
     }
 
-    /// Judges the PIN and re-wraps the DEK under secret and content: the wrapped DEK of a new [`Activation`].
+    /// Judges the PIN and re-wraps the DEK under secret and content, and the master keys in use: the wrapped DEK of a new
+    /// [`Activation`].
     ///
     /// # Errors
     /// [`VaultError::WrongPin`] and nothing else counts as a try; [`VaultError::NotBound`] for the content of another key,
@@ -76,14 +79,17 @@ impl Vault {
         formula::content_for(content, &key.credential, key.generation)?;
         let unlock = self.unlock(key, pin).await?;
         let target = formula::activation(secret, content);
-        let key = key.clone();
+        let (key, masters) = (key.clone(), self.masters.clone());
         self.pool
             .run(Speed::Fast, move |session| {
                 let hsm = session.hsm.as_mut();
-                judge_pin(hsm, &key, &unlock)?;
-                judge_record(hsm, &key)?;
-                let w_pin = w_pin(hsm, &key)?;
-                rewrap(hsm, key.masters, &unlock, &w_pin, &target)
+                judge_pin(hsm, &masters, &key, &unlock)?;
+                judge_record(hsm, &masters, &key)?;
+                let w_pin = w_pin(hsm, &masters, &key)?;
+                let current = masters.current(hsm, MasterSet::Sealing)?;
+                let (from, to) = ((key.masters, &*unlock), (current, &*target));
+                let wrapped = rewrap(hsm, &masters, from, &w_pin, to)?;
+                Ok(formula::versioned(current, &wrapped))
             })
             .await
     }
@@ -105,11 +111,16 @@ impl Vault {
         let source = formula::activation(&from.secret, &from.content);
         let target = formula::activation(secret, content);
         let (key, wrapped) = (key.clone(), from.wrapped.clone());
+        let masters = self.masters.clone();
         self.pool
             .run(Speed::Fast, move |session| {
                 let hsm = session.hsm.as_mut();
-                judge_record(hsm, &key)?;
-                rewrap(hsm, key.masters, &source, &wrapped, &target)
+                judge_record(hsm, &masters, &key)?;
+                let (version, wrapped) = formula::version(&wrapped).ok_or(VaultError::Damaged)?;
+                let current = masters.current(hsm, MasterSet::Sealing)?;
+                let (from, to) = ((version, &*source), (current, &*target));
+                let wrapped = rewrap(hsm, &masters, from, wrapped, to)?;
+                Ok(formula::versioned(current, &wrapped))
             })
             .await
     }
@@ -144,6 +155,8 @@ pub(super) struct NewKey {
 /// with the public key that was made.
 pub(super) fn seal_new(
     hsm: &mut dyn Hsm,
+    masters: &Masters,
+    version: u32,
     algorithm: KeyAlgorithm,
     unlock: &[u8; 32],
 ) -> Result<NewKey, VaultError> {
@@ -156,7 +169,7 @@ pub(super) fn seal_new(
     })?;
     let dek = scratch.key(|hsm| hsm.generate_dek())?;
     let key_blob = scratch.hsm().wrap(dek, private)?;
-    let master = MasterKey::SealDerive.find(scratch.hsm(), VERSION)?;
+    let master = masters.find(scratch.hsm(), MasterKey::SealDerive, version)?;
     let kek = scratch.key(|hsm| hsm.derive(master, unlock))?;
     let w_pin = scratch.hsm().wrap(kek, dek)?;
 
@@ -182,26 +195,18 @@ fn trial(algorithm: KeyAlgorithm) -> (Scheme, Digest) {
     (scheme, Digest::zero(digest))
 }
 
-/// From one key-encryption key to another. The DEK is extractable here, and only here.
-fn rewrap(
+/// From one key-encryption key to another, each under its version of the master keys. The DEK is extractable here, and
+/// only here.
+pub(super) fn rewrap(
     hsm: &mut dyn Hsm,
-    masters: u32,
-    source: &[u8; 32],
-    wrapped: &[u8],
-    target: &[u8; 32],
-) -> Result<Vec<u8>, VaultError> {
-    rewrap_under(hsm, (masters, source), wrapped, (masters, target))
-}
-
-/// The same between versions of the master keys.
-fn rewrap_under(
-    hsm: &mut dyn Hsm,
+    masters: &Masters,
     (from, source): (u32, &[u8; 32]),
     wrapped: &[u8],
     (to, target): (u32, &[u8; 32]),
 ) -> Result<Vec<u8>, VaultError> {
-    let old = MasterKey::SealDerive.find(hsm, from).map_err(damaged)?;
-    let new = MasterKey::SealDerive.find(hsm, to).map_err(damaged)?;
+    let old = masters.find(hsm, MasterKey::SealDerive, from);
+    let old = old.map_err(damaged)?;
+    let new = masters.find(hsm, MasterKey::SealDerive, to)?;
     let mut scratch = Scratch::new(hsm);
     let kek = scratch.key(|hsm| hsm.derive(old, source))?;
     let dek = scratch
@@ -214,61 +219,45 @@ fn rewrap_under(
 /// Seals the DEK of a key under another PIN, and today's master keys, into `next`, which has that PIN's salt and cost.
 pub(super) fn reseal(
     hsm: &mut dyn Hsm,
-    masters: u32,
-    source: &[u8; 32],
+    masters: &Masters,
+    from: (u32, &[u8; 32]),
     wrapped: &[u8],
     target: &[u8; 32],
     next: &mut SealedKey,
 ) -> Result<(), VaultError> {
-    let w_pin = rewrap_under(hsm, (masters, source), wrapped, (VERSION, target))?;
-    next.w_pin = master::seal_value(hsm, &place(&key_row(next), W_PIN), &w_pin)?;
-    next.pin_check = master::mac(hsm, MacKey::PinCheck, VERSION, &[target])?.to_vec();
-    next.record_mac = master::mac(hsm, MacKey::Record, VERSION, &[&next.record])?.to_vec();
-    next.masters = VERSION;
+    let current = masters.current(hsm, MasterSet::Sealing)?;
+    let w_pin = rewrap(hsm, masters, from, wrapped, (current, target))?;
+    next.w_pin = masters.seal(hsm, &place(&row_of(next), W_PIN), &w_pin)?;
+    next.pin_check = masters
+        .mac(hsm, MasterKey::PinCheck, current, &[target])?
+        .to_vec();
+    next.record_mac = masters
+        .mac(hsm, MasterKey::Record, current, &[&next.record])?
+        .to_vec();
+    next.masters = current;
     Ok(())
-}
-
-/// The DEK wrapped under a PUK, sealed for the store.
-pub(super) fn wrap_for_puk(
-    hsm: &mut dyn Hsm,
-    key: &SealedKey,
-    source: &[u8; 32],
-    w_pin: &[u8],
-    target: &[u8; 32],
-) -> Result<Vec<u8>, VaultError> {
-    let wrapped = rewrap_under(hsm, (key.masters, source), w_pin, (VERSION, target))?;
-    Ok(master::seal_value(
-        hsm,
-        &place(&key_row(key), W_PUK),
-        &wrapped,
-    )?)
 }
 
 /// The DEK as the PIN wraps it.
 pub(super) fn w_pin(
     hsm: &mut dyn Hsm,
+    masters: &Masters,
     key: &SealedKey,
 ) -> Result<zeroize::Zeroizing<Vec<u8>>, VaultError> {
-    master::unseal_value(hsm, &place(&key_row(key), W_PIN), &key.w_pin).map_err(damaged)
-}
-
-/// The DEK as the PUK wraps it.
-pub(super) fn w_puk(
-    hsm: &mut dyn Hsm,
-    key: &SealedKey,
-    sealed: &[u8],
-) -> Result<zeroize::Zeroizing<Vec<u8>>, VaultError> {
-    master::unseal_value(hsm, &place(&key_row(key), W_PUK), sealed).map_err(damaged)
+    let row = row_of(key);
+    let sealed = masters.unseal(hsm, &place(&row, W_PIN), &key.w_pin);
+    sealed.map_err(damaged)
 }
 
 /// Before anything is unwrapped: an HSM that fails to unwrap must not count as a wrong PIN.
 pub(super) fn judge_pin(
     hsm: &mut dyn Hsm,
+    masters: &Masters,
     key: &SealedKey,
     unlock: &[u8; 32],
 ) -> Result<(), VaultError> {
-    let check = master::mac(hsm, MacKey::PinCheck, key.masters, &[unlock]).map_err(damaged)?;
-    if bool::from(check.ct_eq(&key.pin_check)) {
+    let check = masters.mac(hsm, MasterKey::PinCheck, key.masters, &[unlock]);
+    if bool::from(check.map_err(damaged)?.ct_eq(&key.pin_check)) {
         Ok(())
     } else {
         Err(VaultError::WrongPin)
@@ -276,9 +265,13 @@ pub(super) fn judge_pin(
 }
 
 /// Identity, certificate and status are what they were when they were recorded.
-pub(super) fn judge_record(hsm: &mut dyn Hsm, key: &SealedKey) -> Result<(), VaultError> {
-    let mac = master::mac(hsm, MacKey::Record, key.masters, &[&key.record]).map_err(damaged)?;
-    if bool::from(mac.ct_eq(&key.record_mac)) {
+pub(super) fn judge_record(
+    hsm: &mut dyn Hsm,
+    masters: &Masters,
+    key: &SealedKey,
+) -> Result<(), VaultError> {
+    let mac = masters.mac(hsm, MasterKey::Record, key.masters, &[&key.record]);
+    if bool::from(mac.map_err(damaged)?.ct_eq(&key.record_mac)) {
         Ok(())
     } else {
         Err(VaultError::Damaged)
@@ -288,9 +281,12 @@ pub(super) fn judge_record(hsm: &mut dyn Hsm, key: &SealedKey) -> Result<(), Vau
 /// The wrapped private key of a sealed key.
 pub(super) fn key_blob(
     hsm: &mut dyn Hsm,
+    masters: &Masters,
     key: &SealedKey,
 ) -> Result<zeroize::Zeroizing<Vec<u8>>, VaultError> {
-    master::unseal_value(hsm, &place(&key_row(key), KEY_BLOB), &key.key_blob).map_err(damaged)
+    let row = row_of(key);
+    let sealed = masters.unseal(hsm, &place(&row, KEY_BLOB), &key.key_blob);
+    sealed.map_err(damaged)
 }
 
 /// A refusal of what came out of the store means that it was changed.
@@ -301,11 +297,15 @@ pub(super) fn damaged(error: HsmError) -> VaultError {
     }
 }
 
-fn key_row(key: &SealedKey) -> String {
-    format!("{}/{}", key.credential, key.generation)
+pub(super) fn key_row(credential: &str, generation: u32) -> String {
+    format!("{credential}/{generation}")
 }
 
-fn place<'a>(row: &'a str, field: &'a str) -> Place<'a> {
+pub(super) fn row_of(key: &SealedKey) -> String {
+    key_row(&key.credential, key.generation)
+}
+
+pub(super) fn place<'a>(row: &'a str, field: &'a str) -> Place<'a> {
     Place {
         table: TABLE,
         row,

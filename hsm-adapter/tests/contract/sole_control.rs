@@ -1,8 +1,8 @@
 //! Nobody signs without the holder.
 
 use hsm_adapter::{
-    Activation, Content, Digest, DigestAlgorithm, KeyAlgorithm, KeyUse, MacKey, Pin, Place,
-    SealedKey, Secret, Vault, VaultError,
+    Activation, Content, Digest, DigestAlgorithm, KeyAlgorithm, KeyUse, Pin, Place, SealedKey,
+    Secret, Vault, VaultError,
 };
 
 use crate::fixture::{
@@ -285,7 +285,7 @@ pub(crate) async fn a_changed_record_is_seen_although_the_key_is_open(fixture: F
 
     let mut renewed = key.clone();
     renewed.record = b"the record after a change that the service made".to_vec();
-    let mac = fixture.vault.mac(MacKey::Record, &[&renewed.record]).await;
+    let mac = fixture.vault.record_mac(1, &renewed.record).await;
     renewed.record_mac = mac.unwrap().to_vec();
     sign(&renewed, digest(2)).await.unwrap();
     sign(&renewed, digest(3)).await.unwrap();

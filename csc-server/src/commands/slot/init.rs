@@ -1,47 +1,35 @@
-//! `csc-server slot …`
+//! `csc-server slot init`
 
 use anyhow::{Result, ensure};
-use clap::{Args, Subcommand};
+use clap::Args;
 use hsm_adapter::{Issuer, KeyAlgorithm, MacKey, Master};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::{
-    caller::Caller,
-    context::Context,
-    operator::enrols,
-    terminal::{new_secret, say},
-};
+use super::report;
 use crate::{
     actor::Actor,
     audit::{self, Event},
     ca,
+    commands::{
+        caller::Caller,
+        context::Context,
+        operator::enrols,
+        terminal::{new_secret, say},
+    },
     operator::{Error, NewOperator, Operators, Roles, Standing},
     params,
 };
 
-#[derive(Debug, Subcommand)]
-pub(super) enum Command {
-    /// Make the keys that are missing: master keys in the holder slot, CA and audit keys in the issuer slot, the CA certificate.
-    Init(Init),
-}
-
 #[derive(Debug, Args)]
-pub(super) struct Init {
+pub(in crate::commands) struct Init {
     /// At installation: the first two operators, security officers; their first passwords are asked twice, or read from standard input.
     #[arg(long, value_name = "NAME")]
     officer: Vec<String>,
 }
 
-impl Command {
-    pub(super) async fn run(self, caller: &Caller) -> Result<()> {
-        let Self::Init(init) = self;
-        init.run(caller).await
-    }
-}
-
 impl Init {
-    async fn run(self, caller: &Caller) -> Result<()> {
+    pub(super) async fn run(self, caller: &Caller) -> Result<()> {
         let context = caller.context().await?;
         if Operators::standing(&context.store).await? == Standing::NoAccounts {
             return self.found(context).await;
@@ -102,7 +90,9 @@ async fn make_masters(context: &Context) -> Result<Vec<Master>> {
 
 /// What stands beside them: proof that they do what is needed, the keys of the issuer slot, the CA.
 async fn make_the_rest(context: &Context) -> Result<()> {
-    context.selftest(&context.vault()?).await?;
+    let vault = context.vault()?;
+    context.selftest(&vault).await?;
+    context.rotation(&vault).register().await?;
     context
         .clients()
         .ensure_direct(&context.config.info.name)
@@ -157,11 +147,4 @@ async fn create_ca(context: &Context, issuer: Issuer) -> Result<()> {
         .await?;
     report("issuer", "CA certificate", true);
     Ok(())
-}
-
-fn report(slot: &str, what: &str, created: bool) {
-    say(&format!(
-        "{slot}: {what} {}",
-        if created { "made" } else { "was there" }
-    ));
 }
