@@ -35,7 +35,9 @@ pub use enrol::{Client, Credential, Holder, KeySpec, Otp, Token, Totp};
 pub use gateway::Gateway;
 pub use openssl::{Scheme, assert_signs, pem};
 pub use signer::Signer;
-pub use staff::{ROLES, Staff, first_password as first_password_of, password as password_of};
+pub use staff::{
+    ROLES, Staff, first_password as first_password_of, password as password_of, request_of,
+};
 pub use tables::{Refusal, assert_refusals};
 pub use wait::until;
 pub use wire::{Answer, Api, COMMON, Digest, V1, V2, Version, digest, digests};

@@ -97,6 +97,15 @@ impl Staff<'_> {
         request_of(&self.run("first", arguments, &[]))
     }
 
+    /// Makes the configuration as it stands the approved policy.
+    pub fn set_policy(&self) {
+        let shown = self.0.cli(&["policy", "show"], &[]).expect("policy show");
+        let hash = shown.lines().find_map(|line| line.strip_prefix("hash: "));
+        let hash = hash.unwrap_or_else(|| panic!("no hash in:\n{shown}"));
+        self.by_two(&["policy", "set", hash], &[])
+            .expect("policy set");
+    }
+
     /// Begins a session of this operator; the password may be another than the usual one.
     pub fn log_in(&self, name: &str, password: &str) -> Run {
         let code = lock(&self.0.desk.apps).get_mut(name).map(App::next_code);
@@ -182,7 +191,7 @@ fn whose(arguments: &[&str]) -> Option<&'static str> {
 }
 
 /// The request that a command made, which waits for a second officer.
-fn request_of(waiting: &Run) -> String {
+pub fn request_of(waiting: &Run) -> String {
     assert_eq!(
         waiting.code,
         Some(3),

@@ -54,11 +54,16 @@ fn dump(bed: &TestBed, name: &str) -> PathBuf {
 /// Starts the service on a copy of a database instead of its own.
 async fn restore(bed: &TestBed, dump: &Path) {
     assert!(bed.stop().await.success());
+    replace(bed, dump);
+    bed.start().await;
+}
+
+/// Puts a copy of a database in the place of its own.
+fn replace(bed: &TestBed, dump: &Path) {
     for name in ["csc.sqlite", "csc.sqlite-wal", "csc.sqlite-shm"] {
         let _ = fs::remove_file(bed.dir().join(name));
     }
     fs::copy(dump, bed.dir().join("csc.sqlite")).expect("a copy of the copy");
-    bed.start().await;
 }
 
 /// A column of all rows, read behind the service's back.
@@ -291,7 +296,17 @@ async fn a_backup_restores_a_service_only_with_its_token() {
     let thief = TestBed::builder().set("mail.outbox", &outbox).start().await;
     let sad = signer.sad(V1, &hash).await;
     let backup = dump(&bed, "backup-2.sqlite");
-    restore(&thief, &backup).await;
+    let policy = thief.sql(
+        "SELECT 'UPDATE policy SET settings = ' || quote(settings) || ', record_mac = ' || quote(record_mac) FROM policy",
+    );
+    thief.stop().await;
+    replace(&thief, &backup);
+    thief
+        .terminal(None, &["serve"], &[])
+        .refused("the policy is not what the service wrote");
+    // One of his own, which his token wrote.
+    thief.sql(&policy);
+    thief.start().await;
     let api = thief.api();
     let call = async |method: &str, body: Value| api.call(V1, method, &signer.token, body).await;
     let id = json!({"credentialID": signer.credential.id});
@@ -321,6 +336,7 @@ async fn a_dearer_stretching_takes_hold_at_the_next_pin() {
     let dearer = "[pin.argon2]\nmemory = 20480\npasses = 3\nlanes = 1\n";
     assert!(bed.stop().await.success());
     fs::write(&file, format!("{dearer}\n{config}")).expect("another configuration");
+    bed.staff().set_policy();
     bed.start().await;
     assert_eq!(column(&bed, COST), [before.as_str()]);
 
@@ -400,18 +416,27 @@ async fn the_version_in_use_is_not_destroyed_and_each_step_is_on_record() {
 
     let events = column(
         &bed,
-        "SELECT event FROM audit WHERE event LIKE '%MASTER_%' ORDER BY time",
+        "SELECT event FROM audit WHERE event LIKE '{\"event\":\"MASTER_%' ORDER BY time",
     );
-    let rotations: Vec<_> = events
+    let rotations: Vec<Value> = events
         .iter()
-        .filter(|event| !event.contains("MASTER_CREATED"))
+        .map(|event| serde_json::from_str(event).expect("JSON"))
+        .filter(|event: &Value| event["event"] != "MASTER_CREATED")
         .collect();
+    let officer = bed.sql("SELECT id FROM operator WHERE name = 'first'");
     let expected = [
-        r#"{"event":"MASTER_ROTATED","key":"store","version":2}"#,
-        r#"{"event":"MASTER_RETIRED","key":"store","version":1}"#,
-        r#"{"event":"MASTER_DESTROYED","key":"store","version":1}"#,
+        ("MASTER_ROTATED", 2),
+        ("MASTER_RETIRED", 1),
+        ("MASTER_DESTROYED", 1),
     ];
-    assert_eq!(rotations, expected);
+    assert_eq!(rotations.len(), expected.len(), "{rotations:?}");
+    for (event, (name, version)) in rotations.iter().zip(expected) {
+        let actor = json!({"kind": "operator", "id": officer, "role": "security-officer",
+                           "approval": event["actor"]["approval"]});
+        let whole = json!({"event": name, "key": "store", "version": version, "actor": actor});
+        assert_eq!(*event, whole);
+        assert!(event["actor"]["approval"].is_string(), "{event}");
+    }
     let metrics = bed.admin().request(reqwest::Method::GET, "/metrics");
     let metrics = bed.admin().send(metrics).await.text;
     assert!(

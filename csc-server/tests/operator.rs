@@ -448,7 +448,10 @@ async fn policy(database: Database) {
         let alarms = world.recorded("OPERATOR_INTEGRITY_FAIL").await;
         world.sql(edit).await;
         let forged = node.check_policy(r#"{"pin":{"max_failures":500}}"#).await;
-        assert!(matches!(forged, Err(Error::Damaged)), "{edit}: {forged:?}");
+        assert!(
+            matches!(forged, Err(Error::DamagedPolicy)),
+            "{edit}: {forged:?}"
+        );
         let now = world.recorded("OPERATOR_INTEGRITY_FAIL").await;
         assert_eq!(now, alarms + 1, "{edit}");
     }

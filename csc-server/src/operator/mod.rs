@@ -112,6 +112,11 @@ pub enum Error {
     /// The accounts are founded once in the life of a token.
     #[error("this installation has had operators already: nobody can be founded")]
     Founded,
+    /// A policy that the service did not write, or none. Alarmed.
+    #[error(
+        "the policy is not what the service wrote: restore the database, or the token it belongs to"
+    )]
+    DamagedPolicy,
     /// Another policy than the one that two officers approved.
     #[error("{0}")]
     Policy(Difference),

@@ -106,18 +106,18 @@ impl Operators {
     /// Demands that these settings are the policy.
     ///
     /// # Errors
-    /// [`Error::Policy`] with what differs; [`Error::Damaged`] when the service did not write the policy.
+    /// [`Error::Policy`] with what differs; [`Error::DamagedPolicy`] when the service did not write the policy.
     pub async fn check_policy(&self, settings: &str) -> Result<(), Error> {
         const SQL: &str = "SELECT settings, record_mac FROM policy WHERE id = 1";
         let Some(mut row) = self.store.find(SQL, &[]).await? else {
             self.alarm(None).await?;
-            return Err(Error::Damaged);
+            return Err(Error::DamagedPolicy);
         };
         let (approved, written): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
         let genuine = self.policy(&approved).await?;
         if !bool::from(genuine.record_mac.ct_eq(&written)) {
             self.alarm(None).await?;
-            return Err(Error::Damaged);
+            return Err(Error::DamagedPolicy);
         }
         if approved == settings {
             Ok(())
