@@ -98,7 +98,8 @@ impl World {
             let stretcher = Stretcher::new(cheap, 2, 1000);
             let vault = Vault::new(pool(&masters), stretcher.clone(), 10);
             vault.init().await.unwrap();
-            let rotation = Rotation::new(store.clone(), clock.clone(), vault.clone());
+            let request = Duration::from_secs(30);
+            let rotation = Rotation::new(store.clone(), clock.clone(), vault.clone(), request);
             rotation.register().await.unwrap();
             let accounts = Accounts::new(store.clone(), clock.clone(), vault.clone(), stretcher);
             let factors = Factors::new(store.clone(), clock.clone(), vault.clone(), policy);
