@@ -41,6 +41,7 @@ struct State {
     lost: bool,
     faults: Vec<Fault>,
     spoil: bool,
+    stuck: bool,
     calls: BTreeMap<&'static str, usize>,
     holds: BTreeMap<&'static str, usize>,
     held: BTreeMap<&'static str, usize>,
@@ -125,6 +126,11 @@ impl MemoryToken {
     /// The next signature is wrong.
     pub fn spoil_next_signature(&self) {
         self.state().spoil = true;
+    }
+
+    /// From now on its random octets are always the same.
+    pub fn stick_random(&self) {
+        self.state().stuck = true;
     }
 
     /// How often a call of this name was made.

@@ -251,6 +251,19 @@ impl Vault {
         Ok(octets)
     }
 
+    /// A new secret for the other side: a SAD's, a token's, a client's.
+    ///
+    /// # Errors
+    /// As [`Self::random`].
+    pub async fn secret(&self) -> Result<Secret, HsmError> {
+        Ok(Secret::new(*self.random::<32>().await?))
+    }
+
+    /// A new salt for Argon2id.
+    async fn salt(&self) -> Result<Vec<u8>, HsmError> {
+        Ok(self.random::<16>().await?.to_vec())
+    }
+
     /// Whether the slot signs, on the slow lane.
     ///
     /// # Errors

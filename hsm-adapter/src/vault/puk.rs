@@ -75,7 +75,7 @@ impl Vault {
         new: &Pin,
     ) -> Result<SealedKey, VaultError> {
         let source = self.unlock(key, old).await?;
-        let next = self.renewed(key)?;
+        let next = self.renewed(key).await?;
         let target = self.unlock(&next, new).await?;
         let key = key.clone();
         self.pool
@@ -104,7 +104,7 @@ impl Vault {
     ) -> Result<(Puk, SealedPuk), VaultError> {
         let puk = Puk::from_bits(*self.random::<8>().await?);
         let mut sealed = SealedPuk {
-            salt: seal::salt()?,
+            salt: self.salt().await?,
             cost: self.stretcher.cost(),
             check: Vec::new(),
             w_puk: None,
@@ -160,7 +160,7 @@ impl Vault {
         new: &Pin,
     ) -> Result<SealedKey, VaultError> {
         let source = self.unlock_puk(key, sealed, puk).await?;
-        let next = self.renewed(key)?;
+        let next = self.renewed(key).await?;
         let target = self.unlock(&next, new).await?;
         let (key, sealed) = (key.clone(), sealed.clone());
         self.pool
@@ -178,9 +178,9 @@ impl Vault {
     }
 
     /// The key with a new salt at today's cost, to be sealed under today's master keys.
-    fn renewed(&self, key: &SealedKey) -> Result<SealedKey, HsmError> {
+    async fn renewed(&self, key: &SealedKey) -> Result<SealedKey, HsmError> {
         Ok(SealedKey {
-            salt: seal::salt()?,
+            salt: self.salt().await?,
             cost: self.stretcher.cost(),
             ..key.clone()
         })

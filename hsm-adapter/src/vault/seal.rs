@@ -40,7 +40,7 @@ impl Vault {
             key_blob: Vec::new(),
             w_pin: Vec::new(),
             pin_check: Vec::new(),
-            salt: salt()?,
+            salt: self.salt().await?,
             cost: self.stretcher.cost(),
             masters: VERSION,
             record: Vec::new(),
@@ -311,10 +311,4 @@ fn place<'a>(row: &'a str, field: &'a str) -> Place<'a> {
         row,
         field,
     }
-}
-
-pub(super) fn salt() -> Result<Vec<u8>, HsmError> {
-    let mut salt = vec![0; 16];
-    getrandom::fill(&mut salt).map_err(|error| HsmError::Unavailable(error.to_string()))?;
-    Ok(salt)
 }
