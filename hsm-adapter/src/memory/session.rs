@@ -100,6 +100,10 @@ fn temporary(material: Material, role: Role, extractable: bool, session: u64) ->
 }
 
 impl Hsm for MemorySession {
+    fn serial(&self) -> &str {
+        &self.token.name
+    }
+
     fn master(&mut self, label: &str, purpose: KeyUse) -> Result<Option<Key>, HsmError> {
         self.call("master", |state, _| match state.labelled(label) {
             None => Ok(None),
@@ -157,7 +161,12 @@ impl Hsm for MemorySession {
 
     fn generate_pair(&mut self, algorithm: KeyAlgorithm) -> Result<(Key, Vec<u8>), HsmError> {
         self.call("generate_pair", |state, session| {
-            let (material, spki) = Material::pair(algorithm)?;
+            let repeated = state.pair.clone().filter(|_| state.repeats);
+            let (material, spki) = match repeated {
+                Some(pair) => pair,
+                None => Material::pair(algorithm)?,
+            };
+            state.pair = Some((material.clone(), spki.clone()));
             let key = state.add(temporary(material, Role::Sign(algorithm), true, session));
             Ok((key, spki))
         })

@@ -3,7 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::{MacKey, Master, Place, formula, seal};
-use crate::{Hsm, HsmError, Key, KeyAlgorithm, KeyUse, VaultError};
+use crate::{Hsm, HsmError, Key, KeyAlgorithm, KeyUse, VaultError, request};
 
 /// The version that new values are sealed under. A rotation adds one; what rests says which it needs.
 pub(super) const VERSION: u32 = 1;
@@ -97,7 +97,7 @@ pub(super) fn check(hsm: &mut dyn Hsm) -> Result<(), VaultError> {
     if one != mac(hsm, MacKey::Record, VERSION, &[b"check"])? {
         return Err(unfit("HMAC gives two values for one input").into());
     }
-    seal::seal_new(hsm, KeyAlgorithm::P256, &[0; 32])?;
+    seal::seal_new(hsm, KeyAlgorithm::P256, &[0; 32], request::NOBODY)?;
     Ok(())
 }
 

@@ -65,6 +65,17 @@ pub struct SealedKey {
     pub record_mac: Vec<u8>,
 }
 
+/// A key that was just made.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// As it rests.
+    pub key: SealedKey,
+    /// Its certification request (PKCS #10, DER), signed when it was tried.
+    pub request: Vec<u8>,
+    /// Serial number of the device that made it.
+    pub device: String,
+}
+
 /// What opens a key for a while: content and wrapped DEK from the store, the secret from the other side.
 #[derive(Clone, Debug)]
 pub struct Activation {

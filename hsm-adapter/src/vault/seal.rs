@@ -3,14 +3,11 @@
 use subtle::ConstantTimeEq;
 
 use super::{
-    Activation, MacKey, Pin, Place, SealedKey, Vault, formula,
+    Activation, MacKey, NewKey, Pin, Place, SealedKey, Vault, formula,
     master::{self, MasterKey, VERSION},
     scratch::Scratch,
 };
-use crate::{
-    Digest, DigestAlgorithm, Hsm, HsmError, KeyAlgorithm, Scheme, Secret, VaultError, pool::Speed,
-    verify,
-};
+use crate::{Hsm, HsmError, KeyAlgorithm, Secret, VaultError, pool::Speed, request};
 
 /// Table and columns of a sealed key, for its additional authenticated data.
 const TABLE: &str = "credential";
@@ -19,8 +16,8 @@ const W_PIN: &str = "w_pin";
 const W_PUK: &str = "w_puk";
 
 impl Vault {
-    /// Makes a key pair in the HSM, tests it, and seals it under the PIN. The key is extractable only until it is wrapped, and
-    /// what is given out was opened again and has signed. Record and its MAC are left empty: [`Self::mac`] makes it when
+    /// Makes a key pair in the HSM, seals it under the PIN, and has it sign its certification request for this subject (a Name, DER). The key
+    /// is extractable only until it is wrapped; what signs the request is the sealed key, opened again. Record and its MAC are left empty: [`Self::mac`] makes it when
     /// the certificate is there.
     ///
     /// # Errors
@@ -31,7 +28,9 @@ impl Vault {
         generation: u32,
         algorithm: KeyAlgorithm,
         pin: &Pin,
-    ) -> Result<SealedKey, VaultError> {
+        subject: &[u8],
+    ) -> Result<NewKey, VaultError> {
+        let subject = subject.to_vec();
         let mut key = SealedKey {
             credential: credential.to_owned(),
             generation,
@@ -50,13 +49,17 @@ impl Vault {
         self.pool
             .run(Speed::Slow, move |session| {
                 let hsm = session.hsm.as_mut();
-                let sealed = seal_new(hsm, algorithm, &unlock)?;
+                let sealed = seal_new(hsm, algorithm, &unlock, &subject)?;
                 key.spki = sealed.spki;
                 key.key_blob =
                     master::seal_value(hsm, &place(&key_row(&key), KEY_BLOB), &sealed.key_blob)?;
                 key.w_pin = master::seal_value(hsm, &place(&key_row(&key), W_PIN), &sealed.w_pin)?;
                 key.pin_check = master::mac(hsm, MacKey::PinCheck, VERSION, &[&*unlock])?.to_vec();
-                Ok(key.clone())
+                Ok(NewKey {
+                    key: key.clone(),
+                    request: sealed.request,
+                    device: hsm.serial().to_owned(),
+                })
             })
             .await
     }
@@ -134,19 +137,21 @@ impl Vault {
 }
 
 /// A pair that was made, wrapped, opened again and tried.
-pub(super) struct NewKey {
+pub(super) struct Sealed {
     spki: Vec<u8>,
+    request: Vec<u8>,
     key_blob: Vec<u8>,
     w_pin: Vec<u8>,
 }
 
-/// Makes a pair and its DEK, wraps both, opens what was wrapped as a signer would, and tries whether what signs then goes
-/// with the public key that was made.
+/// Makes a pair and its DEK, wraps both, opens what was wrapped as a signer would, and has it sign its request: whether what signs then goes
+/// with the public key that was made is tried with it.
 pub(super) fn seal_new(
     hsm: &mut dyn Hsm,
     algorithm: KeyAlgorithm,
     unlock: &[u8; 32],
-) -> Result<NewKey, VaultError> {
+    subject: &[u8],
+) -> Result<Sealed, VaultError> {
     let mut scratch = Scratch::new(hsm);
     let mut spki = Vec::new();
     let private = scratch.key(|hsm| {
@@ -162,24 +167,13 @@ pub(super) fn seal_new(
 
     let dek = scratch.key(|hsm| hsm.unwrap_dek(kek, &w_pin, false))?;
     let opened = scratch.key(|hsm| hsm.unwrap_private(dek, &key_blob, algorithm))?;
-    let (scheme, digest) = trial(algorithm);
-    verify::signed(scratch.hsm(), opened, algorithm, &spki, scheme, &digest)?;
-    Ok(NewKey {
+    let request = request::made(scratch.hsm(), opened, algorithm, &spki, subject)?;
+    Ok(Sealed {
         spki,
+        request,
         key_blob,
         w_pin,
     })
-}
-
-/// What a new key signs to be tried.
-fn trial(algorithm: KeyAlgorithm) -> (Scheme, Digest) {
-    let digest = DigestAlgorithm::Sha256;
-    let scheme = if algorithm.is_rsa() {
-        Scheme::RsaPkcs1(digest)
-    } else {
-        Scheme::Ecdsa(digest)
-    };
-    (scheme, Digest::zero(digest))
 }
 
 /// From one key-encryption key to another. The DEK is extractable here, and only here.

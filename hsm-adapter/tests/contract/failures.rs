@@ -6,7 +6,7 @@ use hsm_adapter::{
     HsmError, KeyAlgorithm, Pin, Pool, PoolLimits, Secret, Vault, VaultError, memory::MemoryToken,
 };
 
-use crate::fixture::{ECDSA, Fixture, LIMITS, NOW, content, digest, pin, run, stretcher};
+use crate::fixture::{ECDSA, Fixture, LIMITS, NOW, SUBJECT, content, digest, pin, run, stretcher};
 
 fn refused() -> HsmError {
     HsmError::Refused("as the test wants".to_owned())
@@ -141,7 +141,7 @@ fn a_key_whose_trial_signature_is_wrong_is_not_sealed() {
 
         let generated = fixture
             .vault
-            .generate("one", 1, KeyAlgorithm::P256, &pin)
+            .generate("one", 1, KeyAlgorithm::P256, &pin, SUBJECT)
             .await;
 
         assert!(generated.is_err());
@@ -293,10 +293,11 @@ fn a_device_whose_random_octets_repeat_spoils_no_secret() {
         }
         let (mut salts, mut puks) = (HashSet::new(), HashSet::new());
         for _ in 0..3 {
-            let generated = vault.generate("one", 1, KeyAlgorithm::P256, &pin()).await;
-            let key = generated.unwrap();
-            let (puk, sealed) = vault.make_puk(&key, &pin(), false).await.unwrap();
-            let changed = vault.change_pin(&key, &pin(), &pin()).await;
+            let pin = pin();
+            let generated = vault.generate("one", 1, KeyAlgorithm::P256, &pin, SUBJECT);
+            let key = generated.await.unwrap().key;
+            let (puk, sealed) = vault.make_puk(&key, &pin, false).await.unwrap();
+            let changed = vault.change_pin(&key, &pin, &pin).await;
             salts.extend([key.salt, sealed.salt]);
             puks.insert(puk.expose().to_owned());
             assert!(changed.is_err(), "the record has no MAC yet");

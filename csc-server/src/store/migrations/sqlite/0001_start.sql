@@ -101,6 +101,12 @@ CREATE TABLE credential (
 );
 CREATE INDEX credential_holder ON credential (holder, id);
 
+-- Every public key that was ever made, also of credentials that are gone: none comes twice.
+CREATE TABLE public_key (
+    spki_hash BLOB NOT NULL PRIMARY KEY,
+    created BIGINT NOT NULL
+);
+
 -- Codes the service sent: bound to the credential when sent, to the hashes when consumed.
 CREATE TABLE otp_challenge (
     id TEXT NOT NULL PRIMARY KEY,
