@@ -9,6 +9,7 @@
 )]
 
 mod support;
+#[expect(dead_code, reason = "each file uses its part")]
 #[path = "support/world.rs"]
 mod world;
 

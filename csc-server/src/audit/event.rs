@@ -103,6 +103,10 @@ pub enum Event {
         credential: String,
         algorithm: &'static str,
         spki_hash: String,
+        /// Of the certification request that the key has signed.
+        request_hash: String,
+        /// Serial number of the HSM.
+        device: String,
     },
     CertIssued {
         credential: String,

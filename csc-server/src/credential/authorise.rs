@@ -125,7 +125,7 @@ impl Keys {
             .await?;
 
         let id = ActivationId::random();
-        let secret = Secret::random()?;
+        let secret = self.vault.secret().await?;
         let proven = |kind: &str, id: &str| Proven {
             kind: kind.into(),
             id: id.into(),

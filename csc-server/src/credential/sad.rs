@@ -346,7 +346,7 @@ impl Keys {
         };
         let octets =
             serde_json::to_vec(&content).map_err(|_| StoreError::Corrupt("an activation"))?;
-        let secret = Secret::random()?;
+        let secret = self.vault.secret().await?;
         let (old_hash, new_hash) = (secret_hash(&sad.secret), secret_hash(&secret));
         let from = Activation {
             content: stored.octets,

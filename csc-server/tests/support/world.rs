@@ -14,7 +14,7 @@ use csc_server::{
     clock::Clock,
     config,
     credential::{self, Approval, Credential, Hash, Keys, Order},
-    enrolment::{Enrolment, NewPin, Request},
+    enrolment::{self, Enrolment, NewPin, Request},
     factor::{self, Factor, Factors, Otp, Policy, Purpose},
     holder::{Accounts, Holder, NewHolder},
     ids::{ClientId, FactorId},
@@ -51,6 +51,8 @@ pub(crate) struct Node {
 pub(crate) struct World {
     pub(crate) nodes: Vec<Arc<Node>>,
     pub(crate) holder: Holder,
+    /// The HSM of the master keys.
+    pub(crate) token: MemoryToken,
     client: Client,
     enrolment: Enrolment,
     time: Arc<AtomicI64>,
@@ -158,6 +160,7 @@ impl World {
                 profile: (&config::Certificate::default()).into(),
             },
             nodes,
+            token: masters,
             client,
             time,
             outbox,
@@ -171,6 +174,11 @@ impl World {
 
     /// A credential that goes with this factor.
     pub(crate) async fn credential(&self, factor: &FactorId) -> Credential {
+        self.enrol(factor).await.unwrap()
+    }
+
+    /// Tries to make one.
+    pub(crate) async fn enrol(&self, factor: &FactorId) -> Result<Credential, enrolment::Error> {
         let request = Request {
             algorithm: KeyAlgorithm::P256,
             factor: factor.clone(),
@@ -181,9 +189,9 @@ impl World {
         };
         let pin = NewPin::choose(PIN, &[]).unwrap();
         let made = self.enrolment.credential(&self.holder, &pin, request);
-        let (id, _puk) = made.await.unwrap();
-        let found = Credential::by_id(&self.node().store, &id).await;
-        found.unwrap().unwrap()
+        let (id, _puk) = made.await?;
+        let found = Credential::by_id(&self.node().store, &id).await?;
+        Ok(found.unwrap())
     }
 
     /// The factor as it stands in the database now.
@@ -289,14 +297,22 @@ impl World {
         assert_eq!(changed.await.unwrap(), 1, "{sql}");
     }
 
+    /// The events of this name in the audit log.
+    pub(crate) async fn told(&self, name: &str) -> Vec<serde_json::Value> {
+        let rows = self
+            .node()
+            .store
+            .query("SELECT event FROM audit ORDER BY sequence", &[]);
+        let events = rows.await.unwrap().into_iter().map(|mut row| {
+            let event: String = row.get(0).unwrap();
+            serde_json::from_str::<serde_json::Value>(&event).unwrap()
+        });
+        events.filter(|event| event["event"] == name).collect()
+    }
+
     /// How many events of this name the audit log has.
     pub(crate) async fn events(&self, name: &str) -> usize {
-        let rows = self.node().store.query("SELECT event FROM audit", &[]);
-        let named = format!("\"{name}\"");
-        let events = rows.await.unwrap().into_iter();
-        events
-            .filter(|row| row.clone().get::<String>(0).unwrap().contains(&named))
-            .count()
+        self.told(name).await.len()
     }
 
     /// Wrong codes of a factor in a row.

@@ -122,6 +122,12 @@ CREATE INDEX credential_store ON credential (store, id);
 CREATE INDEX credential_masters ON credential (masters, status, id);
 CREATE INDEX credential_puk_masters ON credential (puk_masters);
 
+-- Every public key that was ever made, also of credentials that are gone: none comes twice.
+CREATE TABLE public_key (
+    spki_hash BLOB NOT NULL PRIMARY KEY,
+    created BIGINT NOT NULL
+);
+
 -- Codes the service sent: bound to the credential when sent, to the hashes when consumed.
 CREATE TABLE otp_challenge (
     id TEXT NOT NULL PRIMARY KEY,
