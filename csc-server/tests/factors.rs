@@ -314,6 +314,8 @@ async fn codes_expire(database: Database) {
     let replaced = world.approve(&credential, &first).await;
     assert!(matches!(replaced, Err(Error::WrongOtp)), "{replaced:?}");
     world.approve(&credential, &second).await.unwrap();
+    let replaced = world.approve(&credential, &first).await;
+    assert!(matches!(replaced, Err(Error::WrongOtp)), "{replaced:?}");
 }
 
 async fn codes_are_bound(database: Database) {
@@ -569,16 +571,22 @@ async fn tokens_come_and_go(database: Database) {
     assert!(!factors.assign(token, &world.holder).await.unwrap());
     assert_eq!(world.events("FACTOR_ADDED").await, 1);
 
-    // A token whose row was changed is not handed out.
-    world
-        .tamper("UPDATE factor SET digits = 8 WHERE serial = 'A2'", &[])
-        .await;
+    // A token whose row was changed is not handed out, nor one that somebody gave himself.
+    let changed = "UPDATE factor SET digits = $1 WHERE serial = 'A2'";
+    world.tamper(changed, params![8_i64]).await;
     let token = factors.by_serial("A2").await.unwrap().unwrap();
     let assigned = factors.assign(token, &world.holder).await;
     assert!(
         matches!(assigned, Err(factor::Error::Damaged)),
         "{assigned:?}"
     );
+    world.tamper(changed, params![6_i64]).await;
+    let taken = "UPDATE factor SET holder = $1 WHERE serial = 'A2'";
+    world.tamper(taken, params![&world.holder.id]).await;
+    let token = factors.by_serial("A2").await.unwrap().unwrap();
+    let credential = world.credential(&token.id).await;
+    let approved = world.approve(&credential, "755224").await;
+    assert!(matches!(approved, Err(Error::Damaged)), "{approved:?}");
 }
 
 async fn pin_locks_are_told(database: Database) {

@@ -108,7 +108,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         let _ = stop.send(true);
     });
     tokio::join!(api, admin);
-    worker.await?.context("the work of the background failed")?;
+    worker.await.context("the work of the background failed")?;
     monitor.await.context("the monitor of the slots failed")?;
     kept.await.context("the keeper of the audit log failed")?;
     audit::note(&app.store, app.clock.now(), "", Event::Stop).await?;

@@ -235,7 +235,7 @@ impl World {
 
     /// Does what waits to be done, and takes the new messages out of the outbox.
     pub(crate) async fn messages(&self) -> Vec<String> {
-        while self.node().worker.next().await.unwrap() {}
+        self.node().worker.drain().await.unwrap();
         let mut files: Vec<PathBuf> = std::fs::read_dir(self.outbox.path())
             .unwrap()
             .map(|entry| entry.unwrap().path())
