@@ -282,7 +282,8 @@ async fn tampering_is_found(bed: &TestBed) {
     );
     let verdict = verify().expect("audit verify");
 
-    // Cut off consistently: only who remembers the last checkpoint can tell.
+    // Cut off consistently: the log alone shows nothing to who does not remember the last checkpoint; the tables still have what
+    // the log does not tell.
     let anchor = verdict
         .split_once("checkpoint ")
         .and_then(|(_, rest)| rest.split_once(';'));
@@ -292,7 +293,14 @@ async fn tampering_is_found(bed: &TestBed) {
     ));
     found(verify(), &format!("{this}cut tail"));
     bed.sql("DELETE FROM checkpoint");
-    verify().expect("audit verify");
+    let run = verify();
+    assert!(!run.success, "{}", run.stdout);
+    for told in [
+        "outcome is signed, not started",
+        "the tables do not agree with the audit log: 1 of ",
+    ] {
+        assert!(run.stderr.contains(told), "{told}: {}", run.stderr);
+    }
     found(
         bed.cli(&["audit", "verify", "--anchor", anchor], &[]),
         "checkpoint 1: cut tail",

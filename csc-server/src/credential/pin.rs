@@ -3,7 +3,7 @@
 
 use hsm_adapter::{Pin, Puk, SealedKey, SealedPuk};
 
-use super::{Credential, Error, Keys};
+use super::{Credential, Error, Keys, TABLE};
 use crate::{
     audit::{self, Event},
     clock::Millis,
@@ -51,14 +51,12 @@ impl Keys {
         .await?;
         match self.vault.change_pin(&credential.key, old, new).await {
             Ok(next) => {
-                self.store_new_pin(
+                let event = |credential, version, record| Event::PinChanged {
                     credential,
-                    next,
-                    Event::PinChanged {
-                        credential: credential.id.to_string(),
-                    },
-                )
-                .await
+                    version,
+                    record,
+                };
+                self.store_new_pin(credential, next, event).await
             }
             Err(error) => Err(self
                 .not_authorised(client, credential, error.into(), now)
@@ -114,14 +112,12 @@ impl Keys {
                 self.store
                     .write(async move |tx| puk_was_right(tx, &of, now).await)
                     .await?;
-                self.store_new_pin(
+                let event = |credential, version, record| Event::PinReset {
                     credential,
-                    next,
-                    Event::PinReset {
-                        credential: credential.id.to_string(),
-                    },
-                )
-                .await
+                    version,
+                    record,
+                };
+                self.store_new_pin(credential, next, event).await
             }
             Err(error) => Err(self.wrong_puk(credential, error.into()).await?),
         }
@@ -135,8 +131,10 @@ impl Keys {
         }
         let refreshed = async {
             let next = self.vault.change_pin(&credential.key, pin, pin).await?;
-            let event = Event::KeyResealed {
-                credential: credential.id.to_string(),
+            let event: Resealed = |credential, version, record| Event::KeyResealed {
+                credential,
+                version,
+                record,
             };
             let (old, of, now) = (
                 credential.key.w_pin.clone(),
@@ -144,7 +142,7 @@ impl Keys {
                 self.clock.now(),
             );
             self.store
-                .write(async move |tx| replace_seal(tx, &of, &old, &next, &event, now).await)
+                .write(async move |tx| replace_seal(tx, &of, &old, &next, event, now).await)
                 .await?;
             Ok::<_, Error>(())
         };
@@ -157,7 +155,7 @@ impl Keys {
         &self,
         credential: &Credential,
         next: SealedKey,
-        event: Event,
+        event: Resealed,
     ) -> Result<(), Error> {
         let now = self.clock.now();
         let notice = self
@@ -172,9 +170,9 @@ impl Keys {
         let replaced = self
             .store
             .write(async move |tx| {
-                let replaced = replace_seal(tx, &of, &old, &next, &event, now).await?;
+                let replaced = replace_seal(tx, &of, &old, &next, event, now).await?;
                 if replaced {
-                    super::lifecycle::end_activations(tx, &of.id).await?;
+                    super::lifecycle::end_activations(tx, &of, now).await?;
                     tx.execute(
                         "UPDATE credential SET pin_failures = 0 WHERE id = $1",
                         params![&of.id],
@@ -238,13 +236,19 @@ impl Keys {
                 }
                 let row = tx
                     .find(
-                        "UPDATE credential SET puk_failures = puk_failures + 1
+                        "UPDATE credential SET puk_failures = puk_failures + 1, version = version + 1
                          WHERE id = $1 AND puk_failures < $2 AND unblocks < $3 AND puk_check IS NOT NULL
-                         RETURNING puk_salt, puk_cost, puk_check, w_puk, puk_masters",
+                         RETURNING puk_salt, puk_cost, puk_check, w_puk, puk_masters, version, puk_failures",
                         params![&of.id, PUK_TRIES, UNBLOCKS],
                     )
                     .await?;
                 let Some(mut row) = row else { return Ok(Err(Error::PukLocked)) };
+                let tried = Event::PukTried {
+                    credential: of.id.to_string(),
+                    version: row.get(5)?,
+                    failures: row.get(6)?,
+                };
+                audit::record(tx, now, &of.pseudonym, &tried);
                 Ok(Ok(SealedPuk {
                     salt: row.get(0)?,
                     cost: serde_json::from_str(&row.get::<String>(1)?)
@@ -267,11 +271,28 @@ impl Keys {
         self.store
             .write(async move |tx| {
                 if wrong {
-                    audit::record(tx, now, &of.pseudonym, &Event::PukFail { credential: of.id.to_string() });
+                    audit::record(
+                        tx,
+                        now,
+                        &of.pseudonym,
+                        &Event::PukFail {
+                            credential: of.id.to_string(),
+                        },
+                    );
                     return Ok(());
                 }
-                let sql = "UPDATE credential SET puk_failures = puk_failures - 1 WHERE id = $1 AND puk_failures > 0";
-                tx.execute(sql, params![&of.id]).await.map(drop)
+                let sql =
+                    "UPDATE credential SET puk_failures = puk_failures - 1, version = version + 1
+                           WHERE id = $1 AND puk_failures > 0 RETURNING version, puk_failures";
+                if let Some(mut row) = tx.find(sql, params![&of.id]).await? {
+                    let returned = Event::PukTryReturned {
+                        credential: of.id.to_string(),
+                        version: row.get(0)?,
+                        failures: row.get(1)?,
+                    };
+                    audit::record(tx, now, &of.pseudonym, &returned);
+                }
+                Ok(())
             })
             .await?;
         Ok(error)
@@ -283,21 +304,21 @@ async fn puk_was_right(
     credential: &Credential,
     now: Millis,
 ) -> Result<(), StoreError> {
-    tx.execute(
-        "UPDATE credential SET pin_failures = 0, puk_failures = puk_failures - 1, unblocks = unblocks + 1 WHERE id = $1",
-        params![&credential.id],
-    )
-    .await?;
-    audit::record(
-        tx,
-        now,
-        &credential.pseudonym,
-        &Event::PukUsed {
+    const SQL: &str = "UPDATE credential SET pin_failures = 0, puk_failures = puk_failures - 1, unblocks = unblocks + 1,
+                           version = version + 1
+                       WHERE id = $1 RETURNING version";
+    if let Some(mut row) = tx.find(SQL, params![&credential.id]).await? {
+        let used = Event::PukUsed {
             credential: credential.id.to_string(),
-        },
-    );
+            version: row.get(0)?,
+        };
+        audit::record(tx, now, &credential.pseudonym, &used);
+    }
     Ok(())
 }
+
+/// The event of a credential, by its version and record.
+type Resealed = fn(String, i64, String) -> Event;
 
 /// Replaces what the PIN opens, if it is still what was read.
 async fn replace_seal(
@@ -305,14 +326,15 @@ async fn replace_seal(
     credential: &Credential,
     old: &[u8],
     next: &SealedKey,
-    event: &Event,
+    event: Resealed,
     now: Millis,
 ) -> Result<bool, StoreError> {
     let cost = serde_json::to_string(&next.cost).unwrap_or_default();
     let replaced = tx
-        .execute(
-            "UPDATE credential SET w_pin = $3, pin_check = $4, pin_salt = $5, pin_cost = $6, masters = $7, record_mac = $8
-             WHERE id = $1 AND w_pin = $2",
+        .find(
+            "UPDATE credential SET w_pin = $3, pin_check = $4, pin_salt = $5, pin_cost = $6, masters = $7, record_mac = $8,
+                 version = version + 1
+             WHERE id = $1 AND w_pin = $2 RETURNING version",
             params![
                 &credential.id,
                 old,
@@ -325,8 +347,11 @@ async fn replace_seal(
             ],
         )
         .await?;
-    if replaced == 1 {
-        audit::record(tx, now, &credential.pseudonym, event);
-    }
-    Ok(replaced == 1)
+    let Some(mut row) = replaced else {
+        return Ok(false);
+    };
+    let record = TABLE.record(tx, &credential.id).await?;
+    let event = event(credential.id.to_string(), row.get(0)?, record);
+    audit::record(tx, now, &credential.pseudonym, &event);
+    Ok(true)
 }
