@@ -16,6 +16,10 @@ pub use subject::{CaName, Subject};
 /// The label of the CA's key in the issuer slot.
 pub const LABEL: &str = "ca/v1";
 
+/// What the audit log vouches for.
+pub const TABLE: crate::audit::Table =
+    crate::audit::table!("issuer", key ["label"], told [], recorded ["certificate", "created"]);
+
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

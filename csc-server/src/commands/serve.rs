@@ -115,7 +115,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         let _ = stop.send(true);
     });
     tokio::join!(api, admin);
-    worker.await?.context("the work of the background failed")?;
+    worker.await.context("the work of the background failed")?;
     monitor.await.context("the monitor of the slots failed")?;
     kept.await.context("the keeper of the audit log failed")?;
     mover.await.context("the mover of rows failed")?;

@@ -157,11 +157,11 @@ impl Enrolment {
         self.store
             .write(async move |tx| {
                 tx.execute(
-                    "INSERT INTO credential (id, holder, factor, status, description, multisign, generation, algorithm, spki,
+                    "INSERT INTO credential (id, version, holder, factor, status, description, multisign, generation, algorithm, spki,
                          spki_hash, key_blob, w_pin, pin_check, pin_salt, pin_cost, masters, pin_failures, certificate,
                          not_before, not_after, record_mac, created, puk_salt, puk_cost, puk_check, puk_masters, w_puk,
                          store, puk_failures, unblocks)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, $17, $18, $19, $20, $21,
+                     VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, $17, $18, $19, $20, $21,
                          $22, $23, $24, $25, $26, $27, 0, 0)",
                     params![
                         &credential,
@@ -207,7 +207,10 @@ impl Enrolment {
                     certificate_hash: hex::encode(Sha256::digest(&certificate)),
                 };
                 audit::record(tx, now, &person, &issued);
-                let activated = Event::CertActivated { credential: credential.to_string() };
+                let activated = Event::CertActivated {
+                    credential: credential.to_string(),
+                    record: credential::TABLE.record(tx, &credential).await?,
+                };
                 audit::record(tx, now, &person, &activated);
                 Ok(())
             })

@@ -14,6 +14,12 @@ use crate::{
     store::{Store, StoreError},
 };
 
+/// What the audit log vouches for: of registrations, and of who may see whom.
+pub const TABLES: [audit::Table; 2] = [
+    audit::table!("client", key ["id"], told [], recorded ["name", "secret_hash", "created"]),
+    audit::table!("client_holder", key ["client", "holder"], told ["created"], recorded []),
+];
+
 /// A registered application.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -98,14 +104,12 @@ impl Clients {
                     )
                     .await?;
                 if changed == 1 {
-                    audit::record(
-                        tx,
-                        now,
-                        "",
-                        &Event::ClientRegistered {
-                            client: id.to_string(),
-                        },
-                    );
+                    let [table, _] = &TABLES;
+                    let registered = Event::ClientRegistered {
+                        client: id.to_string(),
+                        record: table.record(tx, &id).await?,
+                    };
+                    audit::record(tx, now, "", &registered);
                 }
                 Ok(changed == 1)
             })
@@ -125,12 +129,16 @@ impl Clients {
         );
         self.store
             .write(async move |tx| {
-                tx.execute(
-                    "INSERT INTO client_holder (client, holder, created) VALUES ($1, $2, $3)
-                     ON CONFLICT (client, holder) DO NOTHING",
-                    params![&client, &id, now],
-                )
-                .await?;
+                let changed = tx
+                    .execute(
+                        "INSERT INTO client_holder (client, holder, created) VALUES ($1, $2, $3)
+                         ON CONFLICT (client, holder) DO NOTHING",
+                        params![&client, &id, now],
+                    )
+                    .await?;
+                if changed == 0 {
+                    return Ok(());
+                }
                 let linked = Event::ClientLinked {
                     client: client.to_string(),
                     holder: id.to_string(),

@@ -10,6 +10,7 @@ use std::{
 };
 
 use csc_server::{
+    audit,
     ca::{self, Ca},
     clock::Clock,
     config,
@@ -18,6 +19,7 @@ use csc_server::{
     factor::{self, Factor, Factors, Otp, Policy, Purpose},
     holder::{Accounts, Holder, NewHolder},
     ids::{ClientId, FactorId},
+    inspection::{Report, inspect},
     notify::Sender,
     oauth::{
         ServiceAccess,
@@ -55,6 +57,7 @@ pub(crate) struct World {
     pub(crate) token: MemoryToken,
     client: Client,
     enrolment: Enrolment,
+    issuer: Issuer,
     time: Arc<AtomicI64>,
     outbox: tempfile::TempDir,
 }
@@ -139,6 +142,11 @@ impl World {
         }
         let (vault, accounts) = first.unwrap();
         let store = nodes[0].store.clone();
+        let issuer = Issuer::new(pool(&issuers));
+        issuer
+            .ensure(audit::LABEL, KeyAlgorithm::P256)
+            .await
+            .unwrap();
         let clients = Clients::new(store.clone(), clock.clone());
         clients.ensure_direct("Portale").await.unwrap();
         let client = clients.find(&ClientId::direct()).await.unwrap().unwrap();
@@ -152,11 +160,12 @@ impl World {
         let id = accounts.add(new, "password of Anna").await.unwrap();
         Self {
             holder: accounts.by_id(&id).await.unwrap().unwrap(),
+            issuer: issuer.clone(),
             enrolment: Enrolment {
                 store,
                 clock,
                 vault,
-                ca: certification(&issuers).await,
+                ca: certification(issuer).await,
                 profile: (&config::Certificate::default()).into(),
             },
             nodes,
@@ -247,7 +256,7 @@ impl World {
 
     /// Does what waits to be done, and takes the new messages out of the outbox.
     pub(crate) async fn messages(&self) -> Vec<String> {
-        while self.node().worker.next().await.unwrap() {}
+        self.node().worker.drain().await.unwrap();
         let mut files: Vec<PathBuf> = std::fs::read_dir(self.outbox.path())
             .unwrap()
             .map(|entry| entry.unwrap().path())
@@ -315,6 +324,20 @@ impl World {
         self.told(name).await.len()
     }
 
+    /// What an inspection of log and tables finds.
+    pub(crate) async fn inspected(&self) -> Report {
+        let key = audit::Key::of(&self.issuer).await.unwrap();
+        let clock = Clock::Manual(self.time.clone());
+        let inspected = inspect(&self.node().store, &clock, key, None, || {});
+        inspected.await.unwrap()
+    }
+
+    /// Every row of the tables is what the log says.
+    pub(crate) async fn agrees(&self) {
+        let report = self.inspected().await;
+        assert!(report.is_clean(), "{report:#?}");
+    }
+
     /// Wrong codes of a factor in a row.
     pub(crate) async fn failures(&self, factor: &FactorId) -> i64 {
         const SQL: &str = "SELECT failures FROM factor WHERE id = $1";
@@ -323,8 +346,7 @@ impl World {
     }
 }
 
-async fn certification(token: &MemoryToken) -> Ca {
-    let issuer = Issuer::new(pool(token));
+async fn certification(issuer: Issuer) -> Ca {
     issuer.ensure(ca::LABEL, KeyAlgorithm::P256).await.unwrap();
     let name = ca::CaName {
         common_name: "Signing CA".into(),
