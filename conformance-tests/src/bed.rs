@@ -148,6 +148,11 @@ impl TestBed {
         binary::run(command.env("CSC_SESSION", session).args(arguments), stdin)
     }
 
+    /// The audit log is intact, and every row of the tables is what it says.
+    pub fn inspect(&self) {
+        self.cli(&["audit", "verify"], &[]).expect("audit verify");
+    }
+
     /// The API where it listens now.
     pub fn api(&self) -> Api {
         let address = self.with_server(|server| server.api);
@@ -196,6 +201,25 @@ impl TestBed {
     /// Runs a statement on the database behind the service's back; gives the rows, a line each, columns parted by `|`.
     pub fn sql(&self, statement: &str) -> String {
         self.database.run(statement)
+    }
+
+    /// Takes a backup of the database while the service runs: its file.
+    pub fn dump(&self, name: &str) -> PathBuf {
+        let to = self.dir.join(name);
+        self.database.dump(&to);
+        to
+    }
+
+    /// Stops the service, makes a new database from a backup, and starts the service on it, with the tokens that are there.
+    pub async fn restore(&self, dump: &Path) {
+        assert!(self.stop().await.success(), "the service stops");
+        self.replace_database(dump);
+        self.start().await;
+    }
+
+    /// Makes a new database from a backup, while the service does not run.
+    pub fn replace_database(&self, dump: &Path) {
+        self.database.restore(dump);
     }
 
     /// Starts a second process on the same database and tokens: on PostgreSQL only, as operators do.

@@ -80,6 +80,7 @@ impl App {
             tokens: Tokens::new(
                 store.clone(),
                 clock.clone(),
+                vault.clone(),
                 config.lifetime.access_token,
                 config.lifetime.refresh_token,
             ),

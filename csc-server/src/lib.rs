@@ -24,6 +24,7 @@ pub mod enrolment;
 pub mod factor;
 pub mod holder;
 pub mod ids;
+pub mod inspection;
 pub mod jobs;
 pub mod listener;
 pub mod memory;

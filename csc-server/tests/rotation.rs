@@ -31,10 +31,13 @@ use support::{Database, on_both};
 use tokio::sync::watch;
 
 const MINUTE: i64 = 60_000;
+const REQUEST: Duration = Duration::from_secs(30);
 
 on_both! {
     a_row_cannot_name_a_version_that_was_retired => super::retired_is_not_named;
     a_version_that_a_row_names_is_not_retired => super::named_is_not_retired;
+    a_row_that_another_node_is_storing_is_not_left_behind => super::stored_meanwhile;
+    a_version_that_requests_may_still_use_is_not_retired => super::young_is_not_retired;
     a_rotation_that_failed_halfway_is_completed => super::failed_is_completed;
     a_rotation_whose_process_died_is_taken_over_after_a_minute => super::dead_is_taken_over;
     two_rotations_at_once_make_one_version => super::one_at_a_time;
@@ -66,7 +69,8 @@ impl Node {
             database.node().await,
             Arc::new(AtomicI64::new(MINUTE * 1000)),
         );
-        let rotation = Rotation::new(store.clone(), Clock::Manual(time.clone()), vault.clone());
+        let clock = Clock::Manual(time.clone());
+        let rotation = Rotation::new(store.clone(), clock, vault.clone(), REQUEST);
         rotation.register().await.unwrap();
         Self {
             store,
@@ -74,6 +78,12 @@ impl Node {
             rotation,
             time,
         }
+    }
+
+    /// Rotates, and lets the time pass in which the version before may still be used.
+    async fn rotate(&self, set: MasterSet) {
+        self.rotation.rotate(set).await.unwrap();
+        self.time.fetch_add(MINUTE, Ordering::SeqCst);
     }
 
     async fn job(&self) -> Job {
@@ -134,7 +144,7 @@ async fn retired_is_not_named(database: Database) {
     let node = Node::on(&database, &token).await;
     // Sealed before, stored after: the pause of a node, or a transaction that waits.
     let late = node.job().await;
-    node.rotation.rotate(MasterSet::Store).await.unwrap();
+    node.rotate(MasterSet::Store).await;
     node.rotation.retire(MasterSet::Store, 1).await.unwrap();
 
     let refused = node.enqueue(late).await;
@@ -155,7 +165,7 @@ async fn named_is_not_retired(database: Database) {
     node.enqueue(node.job().await).await.unwrap();
     let refused = node.rotation.retire(MasterSet::Store, 1).await;
     assert!(matches!(refused, Err(Error::InUse(1))));
-    node.rotation.rotate(MasterSet::Store).await.unwrap();
+    node.rotate(MasterSet::Store).await;
 
     for refused in [
         node.rotation.retire(MasterSet::Store, 1).await,
@@ -178,6 +188,74 @@ async fn named_is_not_retired(database: Database) {
     assert!(behind.is_err());
     let versions = node.vault.versions(MasterSet::Store).await.unwrap();
     assert_eq!(versions, (vec![1, 2], 2));
+}
+
+async fn stored_meanwhile(database: Database) {
+    const WAITING: &str = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let token = MemoryToken::new("holders");
+    let (node, other) = (
+        Node::on(&database, &token).await,
+        Node::on(&database, &token).await,
+    );
+    let job = other.job().await;
+    node.rotate(MasterSet::Store).await;
+    let (stored, is_stored) = watch::channel(false);
+    let (go_on, may_go_on) = watch::channel(false);
+    let store = other.store.clone();
+    let storing = tokio::spawn(async move {
+        let unit = async move |tx: &mut Tx| {
+            job.enqueue(tx, 0).await?;
+            stored.send_replace(true);
+            let _ = may_go_on.clone().wait_for(|go_on| *go_on).await;
+            Ok(())
+        };
+        store.write(unit).await
+    });
+    is_stored.clone().wait_for(|stored| *stored).await.unwrap();
+
+    let rotation = node.rotation.clone();
+    let retiring = tokio::spawn(async move { rotation.retire(MasterSet::Store, 1).await });
+    // SQLite lets no other writer begin; of PostgreSQL we wait to see that it lets none end.
+    until(async || match other.store.query(WAITING, &[]).await {
+        Ok(mut rows) => rows.remove(0).get::<i64>(0).unwrap() > 0,
+        Err(_) => true,
+    })
+    .await;
+    go_on.send_replace(true);
+
+    storing.await.unwrap().unwrap();
+    let refused = retiring.await.unwrap();
+    let Err(Error::Needed(usage)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(usage.rows(), 1);
+    assert_eq!(other.versions_of_jobs().await, [(1, 1)]);
+}
+
+async fn young_is_not_retired(database: Database) {
+    let token = MemoryToken::new("holders");
+    let node = Node::on(&database, &token).await;
+    node.rotation.rotate(MasterSet::Store).await.unwrap();
+    node.time
+        .fetch_add(REQUEST.as_millis() as i64, Ordering::SeqCst);
+
+    let refused = node.rotation.retire(MasterSet::Store, 1).await;
+
+    let Err(Error::TooYoung(left)) = refused else {
+        panic!("{refused:?}");
+    };
+    node.time
+        .fetch_add(left.as_millis() as i64, Ordering::SeqCst);
+    node.rotation.retire(MasterSet::Store, 1).await.unwrap();
+    // One that no node has heard of.
+    node.rotate(MasterSet::Store).await;
+    let unnoted = async |tx: &mut Tx| {
+        let sql = "UPDATE store_version SET made = NULL WHERE version = 3";
+        tx.execute(sql, &[]).await
+    };
+    node.store.write(unnoted).await.unwrap();
+    let refused = node.rotation.retire(MasterSet::Store, 2).await;
+    assert!(matches!(refused, Err(Error::UnderWay)), "{refused:?}");
 }
 
 async fn failed_is_completed(database: Database) {
@@ -264,7 +342,7 @@ async fn nodes_move_all(database: Database) {
     let (stop, stopped) = watch::channel(false);
     let movers = [one.mover(&stopped), other.mover(&stopped)];
 
-    one.rotation.rotate(MasterSet::Store).await.unwrap();
+    one.rotate(MasterSet::Store).await;
 
     until(async || one.left().await == 0).await;
     // Who did not rotate has heard of it.
@@ -298,7 +376,7 @@ async fn damaged_stays(database: Database) {
         .await
         .unwrap();
     let (stop, stopped) = watch::channel(false);
-    node.rotation.rotate(MasterSet::Store).await.unwrap();
+    node.rotate(MasterSet::Store).await;
     let mover = node.mover(&stopped);
 
     until(async || node.left().await == 1).await;
@@ -341,7 +419,7 @@ async fn change_goes_first(database: Database) {
 async fn empty_database(database: Database) {
     let token = MemoryToken::new("holders");
     let before = Node::on(&Database::sqlite(), &token).await;
-    before.rotation.rotate(MasterSet::Store).await.unwrap();
+    before.rotate(MasterSet::Store).await;
     before.rotation.destroy(MasterSet::Store, 1).await.unwrap();
 
     let node = Node::on(&database, &token).await;

@@ -4,7 +4,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::{DigestAlgorithm, HsmError};
+use crate::DigestAlgorithm;
 
 /// The content of an activation: exactly what the holder approved. Its canonical octets are part of the key-encryption
 /// key, so an edited approval no longer opens the key.
@@ -64,13 +64,20 @@ pub struct Factor {
 pub struct Secret([u8; 32]);
 
 impl Secret {
-    /// New random bits of the operating system.
+    /// These bits, which were drawn by [`Vault::secret`](crate::Vault::secret).
+    pub(crate) fn new(bits: [u8; 32]) -> Self {
+        Self(bits)
+    }
+
+    /// New random bits of the operating system alone, for tests.
     ///
     /// # Errors
     /// When the operating system has none.
-    pub fn random() -> Result<Self, HsmError> {
+    #[cfg(feature = "testing")]
+    pub fn random() -> Result<Self, crate::HsmError> {
         let mut bits = [0; 32];
-        getrandom::fill(&mut bits).map_err(|error| HsmError::Unavailable(error.to_string()))?;
+        getrandom::fill(&mut bits)
+            .map_err(|error| crate::HsmError::Unavailable(error.to_string()))?;
         Ok(Self(bits))
     }
 

@@ -4,6 +4,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `event` | the closed list |
+//! | `table` | what of a row events tell, and what its record covers |
 //! | `row`, `chain` | a row and its hash; the chain that this process writes |
 //! | `checkpoint`, `keeper` | what is signed; who signs it, and when |
 //! | `log` | the log in the order in which it is proven |
@@ -18,14 +19,17 @@ mod keeper;
 mod log;
 pub mod proof;
 mod row;
+mod table;
 pub mod verify;
 
 pub use chain::Chain;
 pub use checkpoint::{Body, Checkpoint, Head, Key, LABEL};
-pub use event::{Act, Event, HashOutcome};
+pub use event::{Act, Event, HashOutcome, TokenRecord};
 pub use keeper::{Error as KeeperError, Keeper};
 pub use log::{Item, count, walk};
 pub use row::{Hash, Row};
+pub use table::Table;
+pub(crate) use table::{table, text};
 
 use serde::Serialize;
 

@@ -33,10 +33,11 @@ impl Command {
         let context = caller.act().await?;
         let clients = context.clients();
         match self {
-            Self::Add { id, name } => say(&format!(
-                "secret: {}",
-                clients.add(&id, &name).await?.expose()
-            )),
+            Self::Add { id, name } => {
+                let secret = context.vault()?.secret().await?;
+                clients.add(&id, &name, &secret).await?;
+                say(&format!("secret: {}", secret.expose()));
+            }
             Self::Link { client, holder } => {
                 let accounts = context.accounts(&context.vault()?);
                 let holder = context.holder(&accounts, &holder).await?;

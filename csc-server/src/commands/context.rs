@@ -150,7 +150,9 @@ impl Context {
 
     /// Rotates the master keys of this vault.
     pub(super) fn rotation(&self, vault: &Vault) -> Rotation {
-        Rotation::new(self.store.clone(), self.clock.clone(), vault.clone())
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let request = self.config.server.request_timeout;
+        Rotation::new(store, clock, vault.clone(), request)
     }
 
     /// The registered clients.

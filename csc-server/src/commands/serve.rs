@@ -124,7 +124,7 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
         let _ = stop.send(true);
     });
     tokio::join!(api, admin);
-    worker.await?.context("the work of the background failed")?;
+    worker.await.context("the work of the background failed")?;
     monitor.await.context("the monitor of the slots failed")?;
     watch.await.context("the watch over operators failed")?;
     kept.await.context("the keeper of the audit log failed")?;

@@ -15,7 +15,7 @@
 mod mover;
 mod usage;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use hsm_adapter::{HsmError, Master, MasterSet, Vault};
 
@@ -27,7 +27,7 @@ use crate::{
     audit::{self, Event},
     clock::{Clock, Millis},
     params, sealed,
-    store::{Store, StoreError},
+    store::{Store, StoreError, Tx},
 };
 
 /// After this time a rotation that was announced and not made is taken to have been interrupted.
@@ -44,6 +44,9 @@ pub enum Error {
     /// It seals what is new.
     #[error("version {0} is in use; rotate first")]
     InUse(u32),
+    /// A node that has not followed the rotation yet, or a request that was under way then, may still store what is sealed under it.
+    #[error("the rotation is too young: a request may still use the version before for {} s", .0.as_secs() + 1)]
+    TooYoung(Duration),
     /// It opens what rests.
     #[error("it is needed: {0}")]
     Needed(Usage),
@@ -89,15 +92,18 @@ pub struct Rotation {
     store: Store,
     clock: Clock,
     vault: Vault,
+    request: Duration,
 }
 
 impl Rotation {
-    /// The master keys of this vault, and the rows of this database.
-    pub fn new(store: Store, clock: Clock, vault: Vault) -> Self {
+    /// The master keys of this vault, and the rows of this database. `request` is how long a request may take from reading or sealing to
+    /// storing.
+    pub fn new(store: Store, clock: Clock, vault: Vault, request: Duration) -> Self {
         Self {
             store,
             clock,
             vault,
+            request,
         }
     }
 
@@ -209,14 +215,15 @@ impl Rotation {
     /// Takes a version, and those before it, out of use for good: no row needs them, and from now on none can.
     ///
     /// # Errors
-    /// [`Error::InUse`], [`Error::Needed`], or a failure of database or HSM.
+    /// [`Error::InUse`], [`Error::TooYoung`], [`Error::Needed`], or a failure of database or HSM.
     pub async fn retire(&self, set: MasterSet, version: u32) -> Result<(), Error> {
         let (_, current) = self.vault.versions(set).await?;
         if version >= current {
             return Err(Error::InUse(current));
         }
         let now = self.clock.now();
-        let needed = self
+        self.followed(set, current, now).await?;
+        let retired = self
             .store
             .write(async move |tx| {
                 if set == MasterSet::Sealing {
@@ -224,7 +231,7 @@ impl Rotation {
                 }
                 let usage = usage::up_to(tx, set, version, now).await?;
                 if usage.rows() > 0 {
-                    return Ok(Some(usage));
+                    return Ok(usage);
                 }
                 let sql = versions!(set, "DELETE FROM", "WHERE version <= $1");
                 if tx.execute(sql, params![version]).await? > 0 {
@@ -234,17 +241,48 @@ impl Rotation {
                     };
                     audit::record(tx, now, "", &retired);
                 }
-                Ok(None)
+                Ok(usage)
             })
-            .await?;
-        needed.map_or(Ok(()), |usage| Err(Error::Needed(usage)))
+            .await;
+        let usage = match retired {
+            Ok(usage) => usage,
+            // A row of another node came in between counting and deleting: the database let neither pass the other.
+            Err(error @ StoreError::Database(_)) => {
+                let again = async move |tx: &mut Tx| usage::up_to(tx, set, version, now).await;
+                match self.store.write(again).await? {
+                    usage if usage.rows() > 0 => usage,
+                    _ => return Err(error.into()),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if usage.rows() > 0 {
+            return Err(Error::Needed(usage));
+        }
+        Ok(())
+    }
+
+    /// Every node has followed the rotation to this version, and what it had sealed before is stored.
+    async fn followed(&self, set: MasterSet, current: u32, now: Millis) -> Result<(), Error> {
+        let sql = versions!(set, "SELECT made FROM", "WHERE version = $1");
+        let made = match self.store.find(sql, params![current]).await? {
+            Some(mut row) => row.optional::<Millis>(0)?,
+            None => None,
+        };
+        // One that was made and not noted: no node has heard of it.
+        let made = made.ok_or(Error::UnderWay)?;
+        let age = Duration::from_millis(u64::try_from(now - made).unwrap_or_default());
+        match (2 * mover::LOOK + self.request).checked_sub(age) {
+            Some(left) if !left.is_zero() => Err(Error::TooYoung(left)),
+            _ => Ok(()),
+        }
     }
 
     /// Destroys a retired version, and those before it, on the token: the labels that were there. Requests that read their row before it was
     /// moved must have ended.
     ///
     /// # Errors
-    /// [`Error::InUse`], [`Error::Needed`], or a failure of database or HSM.
+    /// As [`Rotation::retire`].
     pub async fn destroy(&self, set: MasterSet, version: u32) -> Result<Vec<String>, Error> {
         self.retire(set, version).await?;
         let (versions, _) = self.vault.versions(set).await?;

@@ -7,13 +7,19 @@
 use std::time::Duration;
 
 use hsm_adapter::{MasterSet, Vault};
-use tokio::{sync::watch, time::Instant};
+use tokio::sync::watch;
 
 use super::{Error, name, versions};
-use crate::{clock::Millis, credential, factor, ids::random_id, jobs, sealed::Batch, store::Store};
+use crate::{
+    credential, factor,
+    ids::random_id,
+    jobs, params,
+    sealed::Batch,
+    store::{Store, StoreError},
+};
 
-/// How often a node looks whether there is something to do.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often a node looks whether keys were rotated, and whether there is something to move.
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 /// How long it leaves rows alone when only those are left that do not open.
 const REST: Duration = Duration::from_secs(60);
 
@@ -46,25 +52,62 @@ impl Rows {
 
 impl Mover {
     /// Runs until `stop` becomes true.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut rest = Instant::now();
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        tokio::join!(self.follow(stop.clone()), self.move_rows(stop));
+    }
+
+    /// Follows rotations that other processes make, also while rows are being moved.
+    async fn follow(&self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
-            match self.pass(&stop, Instant::now() >= rest).await {
-                Ok(Batch { moved: 1.., .. }) => continue,
-                Ok(Batch { failed: 1.., .. }) => rest = Instant::now() + REST,
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "rows wait for their new master key"),
+            for set in MasterSet::ALL {
+                if let Err(error) = self.follow_set(set).await {
+                    tracing::warn!(%error, key = name(set), "whether master keys were rotated cannot be seen");
+                }
             }
             let _ = tokio::time::timeout(LOOK, stop.changed()).await;
         }
     }
 
-    /// Looks which versions are in use, and, unless it rests, once at every row that is under an older one.
-    async fn pass(&self, stop: &watch::Receiver<bool>, walk: bool) -> Result<Batch, Error> {
+    async fn follow_set(&self, set: MasterSet) -> Result<(), Error> {
+        let sql = versions!(set, "SELECT MAX(version) FROM", "WHERE made IS NOT NULL");
+        let newest = match self.store.find(sql, &[]).await? {
+            Some(mut row) => row.optional::<u32>(0)?,
+            None => None,
+        };
+        let known = self.vault.known_version(set);
+        if newest > Some(known) {
+            let (_, current) = self.vault.versions(set).await?;
+            if current > known {
+                tracing::info!(
+                    key = name(set),
+                    version = current,
+                    "master keys were rotated"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    async fn move_rows(&self, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow() {
+            let pause = match self.pass(&stop).await {
+                Ok(Batch { moved: 1.., .. }) => continue,
+                Ok(Batch { failed: 1.., .. }) => REST,
+                Ok(_) => LOOK,
+                Err(error) => {
+                    tracing::warn!(%error, "rows wait for their new master key");
+                    LOOK
+                }
+            };
+            let _ = tokio::time::timeout(pause, stop.changed()).await;
+        }
+    }
+
+    /// Looks once at every row that is under an older version than the one in use.
+    async fn pass(&self, stop: &watch::Receiver<bool>) -> Result<Batch, Error> {
         let mut pass = Batch::default();
         for set in MasterSet::ALL {
-            let old = self.old_versions(set).await?;
-            for version in old.into_iter().filter(|_| walk) {
+            for version in self.old_versions(set).await? {
                 for rows in Rows::of(set) {
                     let done = self.walk(*rows, set, version, stop).await?;
                     metrics::counter!("csc_rotation_rows_moved_total", "key" => name(set))
@@ -77,27 +120,17 @@ impl Mover {
         Ok(pass)
     }
 
-    /// The versions before the one in use; follows a rotation that another process has made.
+    /// The versions before the one in use that rows may name.
     async fn old_versions(&self, set: MasterSet) -> Result<Vec<u32>, Error> {
-        let sql = versions!(set, "SELECT version, made FROM", "ORDER BY version");
-        let (mut named, mut newest) = (Vec::new(), 0);
-        for mut row in self.store.query(sql, &[]).await? {
-            let version = row.get(0)?;
-            named.push(version);
-            if row.optional::<Millis>(1)?.is_some() {
-                newest = version;
-            }
-        }
-        let known = self.vault.known_version(set);
-        if newest > known {
-            let (_, current) = self.vault.versions(set).await?;
-            if current > known {
-                let key = name(set);
-                tracing::info!(key, version = current, "master keys were rotated");
-            }
-        }
+        let sql = versions!(
+            set,
+            "SELECT version FROM",
+            "WHERE version < $1 ORDER BY version"
+        );
         let current = self.vault.known_version(set);
-        Ok(named.into_iter().filter(|old| *old < current).collect())
+        let rows = self.store.query(sql, params![current]).await?;
+        let versions = rows.into_iter().map(|mut row| row.get(0));
+        Ok(versions.collect::<Result<_, StoreError>>()?)
     }
 
     /// Moves all rows of a kind that are under this version: from a random place to the end, and from the beginning.

@@ -10,14 +10,16 @@ use std::{
 };
 
 use csc_server::{
+    audit,
     ca::{self, Ca},
     clock::Clock,
     config,
     credential::{self, Approval, Credential, Hash, Keys, Order},
-    enrolment::{Enrolment, NewPin, Request},
+    enrolment::{self, Enrolment, NewPin, Request},
     factor::{self, Factor, Factors, Otp, Policy, Purpose},
     holder::{Accounts, Holder, NewHolder},
     ids::{ClientId, FactorId},
+    inspection::{Report, inspect},
     notify::Sender,
     oauth::{
         ServiceAccess,
@@ -51,8 +53,11 @@ pub(crate) struct Node {
 pub(crate) struct World {
     pub(crate) nodes: Vec<Arc<Node>>,
     pub(crate) holder: Holder,
+    /// The HSM of the master keys.
+    pub(crate) token: MemoryToken,
     client: Client,
     enrolment: Enrolment,
+    issuer: Issuer,
     time: Arc<AtomicI64>,
     outbox: tempfile::TempDir,
 }
@@ -98,7 +103,8 @@ impl World {
             let stretcher = Stretcher::new(cheap, 2, 1000);
             let vault = Vault::new(pool(&masters), stretcher.clone(), 10);
             vault.init().await.unwrap();
-            let rotation = Rotation::new(store.clone(), clock.clone(), vault.clone());
+            let request = Duration::from_secs(30);
+            let rotation = Rotation::new(store.clone(), clock.clone(), vault.clone(), request);
             rotation.register().await.unwrap();
             let accounts = Accounts::new(store.clone(), clock.clone(), vault.clone(), stretcher);
             let factors = Factors::new(store.clone(), clock.clone(), vault.clone(), policy);
@@ -136,6 +142,11 @@ impl World {
         }
         let (vault, accounts) = first.unwrap();
         let store = nodes[0].store.clone();
+        let issuer = Issuer::new(pool(&issuers));
+        issuer
+            .ensure(audit::LABEL, KeyAlgorithm::P256)
+            .await
+            .unwrap();
         let clients = Clients::new(store.clone(), clock.clone());
         clients.ensure_direct("Portale").await.unwrap();
         let client = clients.find(&ClientId::direct()).await.unwrap().unwrap();
@@ -149,14 +160,16 @@ impl World {
         let id = accounts.add(new, "password of Anna").await.unwrap();
         Self {
             holder: accounts.by_id(&id).await.unwrap().unwrap(),
+            issuer: issuer.clone(),
             enrolment: Enrolment {
                 store,
                 clock,
                 vault,
-                ca: certification(&issuers).await,
+                ca: certification(issuer).await,
                 profile: (&config::Certificate::default()).into(),
             },
             nodes,
+            token: masters,
             client,
             time,
             outbox,
@@ -170,6 +183,11 @@ impl World {
 
     /// A credential that goes with this factor.
     pub(crate) async fn credential(&self, factor: &FactorId) -> Credential {
+        self.enrol(factor).await.unwrap()
+    }
+
+    /// Tries to make one.
+    pub(crate) async fn enrol(&self, factor: &FactorId) -> Result<Credential, enrolment::Error> {
         let request = Request {
             algorithm: KeyAlgorithm::P256,
             factor: factor.clone(),
@@ -180,9 +198,9 @@ impl World {
         };
         let pin = NewPin::choose(PIN, &[]).unwrap();
         let made = self.enrolment.credential(&self.holder, &pin, request);
-        let (id, _puk) = made.await.unwrap();
-        let found = Credential::by_id(&self.node().store, &id).await;
-        found.unwrap().unwrap()
+        let (id, _puk) = made.await?;
+        let found = Credential::by_id(&self.node().store, &id).await?;
+        Ok(found.unwrap())
     }
 
     /// The factor as it stands in the database now.
@@ -238,7 +256,7 @@ impl World {
 
     /// Does what waits to be done, and takes the new messages out of the outbox.
     pub(crate) async fn messages(&self) -> Vec<String> {
-        while self.node().worker.next().await.unwrap() {}
+        self.node().worker.drain().await.unwrap();
         let mut files: Vec<PathBuf> = std::fs::read_dir(self.outbox.path())
             .unwrap()
             .map(|entry| entry.unwrap().path())
@@ -288,14 +306,36 @@ impl World {
         assert_eq!(changed.await.unwrap(), 1, "{sql}");
     }
 
+    /// The events of this name in the audit log.
+    pub(crate) async fn told(&self, name: &str) -> Vec<serde_json::Value> {
+        let rows = self
+            .node()
+            .store
+            .query("SELECT event FROM audit ORDER BY sequence", &[]);
+        let events = rows.await.unwrap().into_iter().map(|mut row| {
+            let event: String = row.get(0).unwrap();
+            serde_json::from_str::<serde_json::Value>(&event).unwrap()
+        });
+        events.filter(|event| event["event"] == name).collect()
+    }
+
     /// How many events of this name the audit log has.
     pub(crate) async fn events(&self, name: &str) -> usize {
-        let rows = self.node().store.query("SELECT event FROM audit", &[]);
-        let named = format!("\"{name}\"");
-        let events = rows.await.unwrap().into_iter();
-        events
-            .filter(|row| row.clone().get::<String>(0).unwrap().contains(&named))
-            .count()
+        self.told(name).await.len()
+    }
+
+    /// What an inspection of log and tables finds.
+    pub(crate) async fn inspected(&self) -> Report {
+        let key = audit::Key::of(&self.issuer).await.unwrap();
+        let clock = Clock::Manual(self.time.clone());
+        let inspected = inspect(&self.node().store, &clock, key, None, || {});
+        inspected.await.unwrap()
+    }
+
+    /// Every row of the tables is what the log says.
+    pub(crate) async fn agrees(&self) {
+        let report = self.inspected().await;
+        assert!(report.is_clean(), "{report:#?}");
     }
 
     /// Wrong codes of a factor in a row.
@@ -306,8 +346,7 @@ impl World {
     }
 }
 
-async fn certification(token: &MemoryToken) -> Ca {
-    let issuer = Issuer::new(pool(token));
+async fn certification(issuer: Issuer) -> Ca {
     issuer.ensure(ca::LABEL, KeyAlgorithm::P256).await.unwrap();
     let name = ca::CaName {
         common_name: "Signing CA".into(),

@@ -111,6 +111,7 @@ struct Login {
     handles: Mutex<Handles>,
     anchor: Mutex<raw::Session>,
     slot_id: u64,
+    serial: String,
     // Last: the module is finalised after its sessions are closed.
     module: Arc<Module>,
 }
@@ -141,7 +142,7 @@ impl Pkcs11Token {
 
     fn log_in(&self, state: &mut State) -> Result<Login, HsmError> {
         let module = Module::open(&self.module)?;
-        let slot_id = self.find(&module)?;
+        let (slot_id, serial) = self.find(&module)?;
         let mut anchor = module.library().open(slot_id).map_err(unreachable)?;
         match anchor.login(&self.pin) {
             Ok(())
@@ -162,11 +163,12 @@ impl Pkcs11Token {
             handles: Mutex::default(),
             anchor: Mutex::new(anchor),
             slot_id,
+            serial,
             module,
         })
     }
 
-    fn find(&self, module: &Module) -> Result<u64, HsmError> {
+    fn find(&self, module: &Module) -> Result<(u64, String), HsmError> {
         let library = module.library();
         let mut others = Vec::new();
         for slot in library.slots().map_err(unreachable)? {
@@ -176,7 +178,7 @@ impl Pkcs11Token {
                 TokenSelector::Serial(wanted) => *wanted == serial,
             };
             if found {
-                return Ok(slot);
+                return Ok((slot, serial));
             }
             others.push(format!("'{label}' ({serial})"));
         }

@@ -74,6 +74,17 @@ pub struct SealedKey {
     pub record_mac: Vec<u8>,
 }
 
+/// A key that was just made.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// As it rests.
+    pub key: SealedKey,
+    /// Its certification request (PKCS #10, DER), signed when it was tried.
+    pub request: Vec<u8>,
+    /// Serial number of the device that made it.
+    pub device: String,
+}
+
 /// What opens a key for a while: content and wrapped DEK from the store, the secret from the other side.
 #[derive(Clone, Debug)]
 pub struct Activation {
@@ -262,6 +273,19 @@ impl Vault {
             *octet ^= other;
         }
         Ok(octets)
+    }
+
+    /// A new secret for the other side: a SAD's, a token's, a client's.
+    ///
+    /// # Errors
+    /// As [`Self::random`].
+    pub async fn secret(&self) -> Result<Secret, HsmError> {
+        Ok(Secret::new(*self.random::<32>().await?))
+    }
+
+    /// A new salt for Argon2id.
+    async fn salt(&self) -> Result<Vec<u8>, HsmError> {
+        Ok(self.random::<16>().await?.to_vec())
     }
 
     /// Whether the slot signs and has the master keys in use, on the slow lane.

@@ -141,7 +141,12 @@ async fn create_ca(context: &Context, issuer: Issuer) -> Result<()> {
         .write(async move |tx| {
             let sql = "INSERT INTO issuer (label, certificate, created) VALUES ($1, $2, $3) ON CONFLICT (label) DO NOTHING";
             tx.execute(sql, params![ca::LABEL, certificate.clone(), now]).await?;
-            audit::record(tx, now, "", &Event::CaCreated { certificate_hash: hash.clone() });
+            let created = Event::CaCreated {
+                label: ca::LABEL,
+                certificate_hash: hash.clone(),
+                record: ca::TABLE.record(tx, ca::LABEL).await?,
+            };
+            audit::record(tx, now, "", &created);
             Ok(())
         })
         .await?;

@@ -100,7 +100,13 @@ impl Destroy {
     async fn run(self, context: &Context) -> Result<()> {
         let set = self.key.into();
         let rotation = context.rotation(&context.vault()?);
-        rotation.retire(set, self.version).await?;
+        while let Err(error) = rotation.retire(set, self.version).await {
+            let rotation::Error::TooYoung(left) = error else {
+                return Err(error.into());
+            };
+            say(&error.to_string());
+            tokio::time::sleep(left).await;
+        }
         let pause = context.config.server.request_timeout;
         say(&format!(
             "no row needs it; requests under way may, for {} s",
