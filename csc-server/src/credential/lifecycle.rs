@@ -25,7 +25,8 @@ impl Keys {
     /// Reactivates a suspended credential.
     ///
     /// # Errors
-    /// [`Error::WrongState`] when it is not suspended: nothing brings a revoked one back.
+    /// [`Error::WrongState`] when it is not suspended: nothing brings a revoked one back; [`Error::Damaged`] when its record is not what
+    /// it was.
     pub async fn reactivate(&self, credential: &Credential) -> Result<(), Error> {
         self.change_status(credential, &[Status::Suspended], Status::Active)
             .await
@@ -81,8 +82,16 @@ impl Keys {
             certificate,
             ..
         } = credential;
-        let record = record(id, holder, factor, to, key, certificate, validity);
-        let mac = self.vault.record_mac(key.masters, &record).await?.to_vec();
+        let kept = self.vault.record_mac(key.masters, &key.record).await?;
+        let mac = if kept.as_slice() == key.record_mac {
+            let record = record(id, holder, factor, to, key, certificate, validity);
+            self.vault.record_mac(key.masters, &record).await?.to_vec()
+        } else if to == Status::Active {
+            return Err(self.damaged(credential, now).await?);
+        } else {
+            // It may be taken out of use; what somebody else wrote is not blessed thereby.
+            key.record_mac.clone()
+        };
         let name = credential.description.clone();
         let message = match to {
             Status::Suspended => Message::Suspended { credential: name },
@@ -144,6 +153,14 @@ impl Keys {
         } else {
             Err(Error::WrongState(credential.status.name()))
         }
+    }
+
+    async fn damaged(&self, credential: &Credential, now: Millis) -> Result<Error, StoreError> {
+        let event = Event::KeyIntegrityFail {
+            credential: credential.id.to_string(),
+        };
+        audit::note(&self.store, now, &credential.pseudonym, event).await?;
+        Ok(Error::Damaged)
     }
 }
 

@@ -1,6 +1,9 @@
 //! What rests under which version of the master keys.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use hsm_adapter::MasterSet;
 
@@ -124,12 +127,12 @@ fn needs(set: MasterSet) -> &'static [Need] {
 pub(super) async fn by_version(
     store: &Store,
     set: MasterSet,
-    versions: &[u32],
+    versions: BTreeSet<u32>,
     now: Millis,
 ) -> Result<BTreeMap<u32, Usage>, StoreError> {
     let mut usage = versions
-        .iter()
-        .map(|version| (*version, Usage::default()))
+        .into_iter()
+        .map(|version| (version, Usage::default()))
         .collect();
     for need in needs(set) {
         let rows = store.query(need.sql, &need.params(now)).await?;
