@@ -31,4 +31,5 @@ pub mod notify;
 pub mod oauth;
 pub mod signing;
 pub mod store;
+pub mod timekeeper;
 pub mod worker;

@@ -24,6 +24,8 @@ impl Command {
         let Self::Init = self;
         let context = Context::open(config).await?;
         let vault = context.vault(context.stretcher())?;
+        let issuer = context.issuer()?;
+        context.apart(&vault, &issuer).await?;
         let now = context.clock.now();
         for master in vault.init().await? {
             report("holder", &master.label, master.created);
@@ -40,7 +42,6 @@ impl Command {
             .ensure_direct(&context.config.info.name)
             .await?;
 
-        let issuer = context.issuer()?;
         for (label, algorithm) in [
             (ca::LABEL, context.config.certificate.ca_key),
             (audit::LABEL, KeyAlgorithm::P256),

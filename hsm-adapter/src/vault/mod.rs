@@ -30,7 +30,8 @@ use zeroize::Zeroizing;
 use self::opened::OpenKeys;
 pub use self::puk::{Puk, SealedPuk};
 use crate::{
-    Cost, HsmError, KeyAlgorithm, Pool, PoolState, Secret, Stretcher, VaultError, pool::Speed,
+    Cost, HsmError, KeyAlgorithm, Pool, PoolState, Secret, Stretcher, VaultError,
+    pool::{Session, Speed},
 };
 
 /// A signature PIN: exactly eight digits. Prints nothing, is wiped when dropped.
@@ -273,6 +274,15 @@ impl Vault {
     /// A new salt for Argon2id.
     async fn salt(&self) -> Result<Vec<u8>, HsmError> {
         Ok(self.random::<16>().await?.to_vec())
+    }
+
+    /// Serial number of the device.
+    ///
+    /// # Errors
+    /// When the HSM does not answer.
+    pub async fn device(&self) -> Result<String, HsmError> {
+        let serial = |session: &mut Session| Ok(session.hsm.serial().to_owned());
+        self.pool.run(Speed::Slow, serial).await
     }
 
     /// Whether the slot signs, on the slow lane.
