@@ -133,6 +133,8 @@ impl Destroy {
 
 async fn init(context: Context) -> Result<()> {
     let vault = context.vault(context.stretcher())?;
+    let issuer = context.issuer()?;
+    context.apart(&vault, &issuer).await?;
     let now = context.clock.now();
     for master in vault.init().await? {
         report("holder", &master.label, master.created);
@@ -150,7 +152,6 @@ async fn init(context: Context) -> Result<()> {
         .ensure_direct(&context.config.info.name)
         .await?;
 
-    let issuer = context.issuer()?;
     for (label, algorithm) in [
         (ca::LABEL, context.config.certificate.ca_key),
         (audit::LABEL, KeyAlgorithm::P256),
