@@ -11,7 +11,7 @@ use super::{
     terminal::{new_secret, say, secret},
 };
 use crate::{
-    credential::{Credential, Keys},
+    credential::{Credential, Expired, Keys},
     enrolment::{Enrolment, NewPin, Request, Terms},
     factor::{Error as FactorError, Otp, Purpose},
     holder::Holder,
@@ -34,6 +34,8 @@ pub(super) enum Command {
     Reactivate(Which),
     /// Revoke for good, and destroy the key.
     Revoke(Which),
+    /// Destroy the keys whose certificates have expired by the clock of this machine.
+    DestroyExpired,
 }
 
 #[derive(Debug, Args)]
@@ -85,8 +87,21 @@ impl Command {
                 opened.keys.revoke_credential(&opened.credential).await?;
                 opened.done("is revoked, and its key destroyed")
             }
+            Self::DestroyExpired => destroy_expired(&context).await,
         }
     }
+}
+
+async fn destroy_expired(context: &Context) -> Result<()> {
+    let keys = context.keys(&context.vault(context.stretcher())?);
+    let Expired { destroyed, damaged } = keys.destroy_expired().await?;
+    say(&format!("keys destroyed: {destroyed}"));
+    if damaged > 0 {
+        bail!(
+            "{damaged} expired credentials are not what was recorded; their keys are still there"
+        );
+    }
+    Ok(())
 }
 
 impl Which {

@@ -155,7 +155,12 @@ impl Keys {
         }
     }
 
-    async fn damaged(&self, credential: &Credential, now: Millis) -> Result<Error, StoreError> {
+    /// A row that is not what was recorded is alarmed.
+    pub(super) async fn damaged(
+        &self,
+        credential: &Credential,
+        now: Millis,
+    ) -> Result<Error, StoreError> {
         let event = Event::KeyIntegrityFail {
             credential: credential.id.to_string(),
         };
@@ -202,15 +207,22 @@ pub(super) async fn pseudonym(tx: &mut Tx, credential: &str) -> Result<String, S
 }
 
 /// Destroys a key: whatever opens it, and itself.
-async fn destroy(tx: &mut Tx, credential: &Credential, now: Millis) -> Result<(), StoreError> {
+pub(super) async fn destroy(
+    tx: &mut Tx,
+    credential: &Credential,
+    now: Millis,
+) -> Result<(), StoreError> {
     let none: &[u8] = &[];
-    tx.execute(
+    let destroyed = tx.execute(
         "UPDATE credential SET key_blob = $2, w_pin = $2, pin_check = $2, pin_salt = $2, puk_salt = NULL, puk_cost = NULL,
              puk_check = NULL, puk_masters = NULL, w_puk = NULL, store = NULL
-         WHERE id = $1",
+         WHERE id = $1 AND store IS NOT NULL",
         params![&credential.id, none],
     )
     .await?;
+    if destroyed == 0 {
+        return Ok(());
+    }
     let event = Event::KeyDestroyed {
         credential: credential.id.to_string(),
         blob_hash: hex::encode(Sha256::digest(&credential.key.key_blob)),

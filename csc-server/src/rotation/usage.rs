@@ -64,7 +64,7 @@ const STORE: &[Need] = &[
 const SEALING: &[Need] = &[
     Need {
         what: "PINs",
-        sql: "SELECT masters, COUNT(*) FROM credential WHERE status <> 'revoked' GROUP BY masters",
+        sql: "SELECT masters, COUNT(*) FROM credential WHERE store IS NOT NULL GROUP BY masters",
         timed: false,
     },
     Need {
@@ -75,7 +75,7 @@ const SEALING: &[Need] = &[
     Need {
         what: "records",
         sql: "SELECT masters, COUNT(*) FROM (SELECT masters FROM factor
-              UNION ALL SELECT masters FROM credential WHERE status = 'revoked') AS records GROUP BY masters",
+              UNION ALL SELECT masters FROM credential WHERE store IS NULL) AS records GROUP BY masters",
         timed: false,
     },
     Need {

@@ -49,7 +49,7 @@ const START: i64 = 1_800_000_000_000;
 pub(crate) struct Node {
     pub(crate) store: Store,
     pub(crate) factors: Factors,
-    keys: Keys,
+    pub(crate) keys: Keys,
     signer: Signer,
     worker: Worker,
 }
