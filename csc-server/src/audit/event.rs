@@ -380,6 +380,11 @@ pub enum Event {
         version: i64,
         record: String,
     },
+    CertExpired {
+        credential: String,
+        version: i64,
+        record: String,
+    },
     HolderBlocked {
         holder: String,
         version: i64,

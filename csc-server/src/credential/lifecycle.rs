@@ -206,12 +206,12 @@ pub(super) async fn pseudonym(tx: &mut Tx, credential: &str) -> Result<String, S
     row.map_or(Ok(String::new()), |mut row| row.get(0))
 }
 
-/// Destroys a key: whatever opens it, and itself.
+/// Destroys a key: whatever opens it, and itself. False when it was destroyed before.
 pub(super) async fn destroy(
     tx: &mut Tx,
     credential: &Credential,
     now: Millis,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let none: &[u8] = &[];
     let destroyed = tx.execute(
         "UPDATE credential SET key_blob = $2, w_pin = $2, pin_check = $2, pin_salt = $2, puk_salt = NULL, puk_cost = NULL,
@@ -221,12 +221,12 @@ pub(super) async fn destroy(
     )
     .await?;
     if destroyed == 0 {
-        return Ok(());
+        return Ok(false);
     }
     let event = Event::KeyDestroyed {
         credential: credential.id.to_string(),
         blob_hash: hex::encode(Sha256::digest(&credential.key.key_blob)),
     };
     audit::record(tx, now, &credential.pseudonym, &event);
-    Ok(())
+    Ok(true)
 }
