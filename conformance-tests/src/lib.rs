@@ -25,6 +25,7 @@ mod server;
 mod signer;
 mod staff;
 mod tables;
+mod time_source;
 mod wait;
 mod wire;
 
@@ -39,5 +40,6 @@ pub use staff::{
     ROLES, Staff, first_password as first_password_of, password as password_of, request_of,
 };
 pub use tables::{Refusal, assert_refusals};
+pub use time_source::TimeSource;
 pub use wait::until;
 pub use wire::{Answer, Api, COMMON, Digest, V1, V2, Version, digest, digests};

@@ -185,6 +185,7 @@ fn whose(arguments: &[&str]) -> Option<&'static str> {
         ["audit", "verify", "--export", ..] | ["audit", "key", ..] => None,
         ["audit", ..] => Some("auditor"),
         ["operator", "roles" | "enrol", ..] | ["policy", "show", ..] => None,
+        ["credential", "destroy-expired"] => Some("system-operator"),
         ["slot" | "operator" | "policy", ..] => Some("first"),
         _ => None,
     }

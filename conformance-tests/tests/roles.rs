@@ -64,7 +64,9 @@ impl World<'_> {
         let person = "--given-name A --surname B --email a@example.test";
         let (rest, stdin) = match command {
             "slot init" | "slot rotation" | "operator list" => (String::new(), vec![]),
-            "credential suspend-all" | "credential revoke-all" => (String::new(), vec![]),
+            "credential suspend-all" | "credential revoke-all" | "credential destroy-expired" => {
+                (String::new(), vec![])
+            }
             "audit verify" | "audit export" => (String::new(), vec![]),
             "slot rotate" => ("--key store".to_owned(), vec![]),
             "slot destroy" => ("--key store --version 1".to_owned(), vec![]),

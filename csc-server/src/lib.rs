@@ -38,4 +38,5 @@ pub mod rotation;
 pub mod sealed;
 pub mod signing;
 pub mod store;
+pub mod timekeeper;
 pub mod worker;

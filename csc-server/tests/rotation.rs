@@ -21,7 +21,7 @@ use csc_server::{
     jobs::{self, Job, Leased, Work},
     notify::{Message, Outgoing},
     params,
-    rotation::{self, Error, Mover, Rotation},
+    rotation::{self, Error, Mover, Rotation, State},
     store::{Store, StoreError, Tx},
 };
 use hsm_adapter::{
@@ -44,6 +44,7 @@ on_both! {
     nodes_move_all_rows_together => super::nodes_move_all;
     a_value_that_does_not_open_holds_nobody_up => super::damaged_stays;
     who_changes_a_row_goes_before_who_moves_it => super::change_goes_first;
+    a_token_without_the_keys_of_the_database_is_refused => super::other_token;
     an_empty_database_starts_with_the_versions_of_the_token => super::empty_database;
 }
 
@@ -57,6 +58,12 @@ struct Node {
 
 impl Node {
     async fn on(database: &Database, token: &MemoryToken) -> Self {
+        let node = Self::unregistered(database, token).await;
+        node.rotation.register().await.unwrap();
+        node
+    }
+
+    async fn unregistered(database: &Database, token: &MemoryToken) -> Self {
         let limits = PoolLimits {
             sessions: 2,
             queue: 256,
@@ -71,7 +78,6 @@ impl Node {
         );
         let clock = Clock::Manual(time.clone());
         let rotation = Rotation::new(store.clone(), clock, vault.clone(), REQUEST);
-        rotation.register().await.unwrap();
         Self {
             store,
             vault,
@@ -84,6 +90,12 @@ impl Node {
     async fn rotate(&self, set: MasterSet) {
         self.rotation.rotate(set).await.unwrap();
         self.time.fetch_add(MINUTE, Ordering::SeqCst);
+    }
+
+    async fn states(&self, set: MasterSet) -> Vec<(u32, State)> {
+        let versions = self.rotation.versions(set).await.unwrap();
+        let states = versions.iter().map(|found| (found.version, found.state));
+        states.collect()
     }
 
     async fn job(&self) -> Job {
@@ -264,8 +276,10 @@ async fn failed_is_completed(database: Database) {
     token.fail_nth("create_master", 3, HsmError::Unfit("full".to_owned()));
     let failed = node.rotation.rotate(MasterSet::Sealing).await;
     assert!(matches!(failed, Err(Error::Hsm(_))), "{failed:?}");
-    let (current, _) = node.rotation.usage(MasterSet::Sealing).await.unwrap();
-    assert_eq!(current, 1);
+    assert_eq!(
+        node.states(MasterSet::Sealing).await,
+        [(1, State::InUse), (2, State::Begun)]
+    );
 
     let made = node.rotation.rotate(MasterSet::Sealing).await.unwrap();
 
@@ -426,4 +440,28 @@ async fn empty_database(database: Database) {
 
     node.enqueue(node.job().await).await.unwrap();
     assert_eq!(node.versions_of_jobs().await, [(2, 2)]);
+}
+
+async fn other_token(database: Database) {
+    let token = MemoryToken::new("holders");
+    let node = Node::on(&database, &token).await;
+    node.enqueue(node.job().await).await.unwrap();
+    node.rotate(MasterSet::Store).await;
+    let old = MemoryToken::new("holders");
+
+    let elsewhere = Node::unregistered(&database, &old).await;
+
+    let refused = elsewhere.rotation.register().await;
+    assert!(
+        matches!(refused, Err(Error::OtherToken("store", 2))),
+        "{refused:?}"
+    );
+    // A database from before a destruction is served; it says what is lost.
+    let destroyed = node.vault.destroy_version(MasterSet::Store, 1).await;
+    assert_eq!(destroyed.unwrap(), ["store/v1"]);
+    node.rotation.register().await.unwrap();
+    assert_eq!(
+        node.states(MasterSet::Store).await,
+        [(1, State::Lost), (2, State::InUse)]
+    );
 }

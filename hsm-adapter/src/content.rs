@@ -46,6 +46,14 @@ pub struct Content {
 impl Content {
     /// Version of this structure.
     pub const VERSION: u8 = 1;
+
+    /// Whether it was issued later than now, by more than two nodes' clocks may differ: then one of them was set back, and the activation would
+    /// live longer than it should (SC-87).
+    pub fn is_of_the_future(&self, now: i64) -> bool {
+        /// Milliseconds.
+        const SKEW: i64 = 5_000;
+        self.issued > now.saturating_add(SKEW)
+    }
 }
 
 /// A factor that was checked for an activation.

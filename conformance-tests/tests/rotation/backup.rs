@@ -3,7 +3,7 @@
 use conformance_tests::{Builder, Signer, TestBed, V1, digest, register_secret};
 use serde_json::json;
 
-use crate::{WithApp, destroy, empty, refused, rotate};
+use crate::{WithApp, destroy, empty, refused, rotate, versions};
 
 const NEW_PIN: &str = "73019264";
 
@@ -20,7 +20,7 @@ async fn a_backup_from_before_a_destruction_signs_no_more_on_postgres() {
 /// The backup thief: he has an old backup, the token, and PINs that were right then.
 async fn a_backup_from_before_a_destruction_signs_no_more(builder: Builder) {
     let bed = builder
-        .set("server.request_timeout", "\"1s\"")
+        .set("server.request_timeout", "\"3s\"")
         .start()
         .await;
     let (changed, revoked) = (WithApp::new(&bed).await, bed.signer().await);
@@ -50,6 +50,8 @@ async fn a_backup_from_before_a_destruction_signs_no_more(builder: Builder) {
     bed.restore(&live).await;
     destroy(&bed, "store").expect("slot destroy");
     bed.restore(&stolen).await;
+    let lost = versions(&bed).remove("store/v1").unwrap_or_default();
+    assert!(lost.starts_with("(destroyed"), "{lost}");
     revoked
         .sign(V1, &sad, &hash)
         .await

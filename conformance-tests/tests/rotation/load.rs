@@ -156,7 +156,7 @@ impl Drop for Lock {
 async fn a_rotation_killed_in_the_middle_goes_on_at_the_next_start() {
     let bed = TestBed::builder()
         .postgres()
-        .set("server.request_timeout", "\"1s\"")
+        .set("server.request_timeout", "\"3s\"")
         .start()
         .await;
     let app = WithApp::new(&bed).await;

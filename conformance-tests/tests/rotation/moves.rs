@@ -46,7 +46,7 @@ async fn a_dearer_stretching_takes_hold_at_the_next_pin() {
 #[tokio::test]
 async fn what_a_pin_or_a_puk_seals_moves_when_it_is_typed() {
     let bed = TestBed::builder()
-        .set("server.request_timeout", "\"1s\"")
+        .set("server.request_timeout", "\"3s\"")
         .set("lifetime.sad", "\"5s\"")
         .start()
         .await;
@@ -89,7 +89,7 @@ async fn what_a_pin_or_a_puk_seals_moves_when_it_is_typed() {
 #[tokio::test]
 async fn the_version_in_use_is_not_destroyed_and_each_step_is_on_record() {
     let bed = TestBed::builder()
-        .set("server.request_timeout", "\"1s\"")
+        .set("server.request_timeout", "\"3s\"")
         .start()
         .await;
     let refused = destroy(&bed, "store");
@@ -139,7 +139,7 @@ async fn the_version_in_use_is_not_destroyed_and_each_step_is_on_record() {
 async fn a_row_that_was_changed_by_hand_is_not_blessed_by_a_rotation() {
     const ADDRESS: &str = "UPDATE factor SET address = address || '.thief.test' WHERE id =";
     let bed = TestBed::builder()
-        .set("server.request_timeout", "\"1s\"")
+        .set("server.request_timeout", "\"3s\"")
         .set("lifetime.sad", "\"5s\"")
         .set("credential.puk", "\"strict\"")
         .start()
@@ -179,12 +179,18 @@ async fn a_row_that_was_changed_by_hand_is_not_blessed_by_a_rotation() {
         kept.stderr
     );
     assert!(bed.log().contains("a row does not open and stays"));
+    // Nor by the moves of its life.
+    for (act, succeeds) in [("suspend", true), ("reactivate", false)] {
+        let arguments = ["credential", act, "--credential", &app.credential.id];
+        assert_eq!(bed.cli(&arguments, &[]).success, succeeds, "{act}");
+    }
 
     // Put right, they move; what waits a minute looks at once after a start.
     bed.sql(&format!(
         "UPDATE factor SET address = REPLACE(address, '.thief.test', '') WHERE id = '{}'",
         mailed.otp.id
     ));
+    bed.sql("UPDATE credential SET status = 'active' WHERE status = 'suspended'");
     later(-1000, &app.credential.id);
     later(-1000, &dead.credential.id);
     assert!(bed.stop().await.success());

@@ -21,14 +21,24 @@ pub enum Event {
         version: &'static str,
     },
     Stop,
-    /// SHA-256 over file and environment, as merged.
+    /// SHA-256 over file and environment, as merged; and every setting that weakens the service.
     ConfigLoaded {
         hash: String,
+        weak: Vec<String>,
     },
     /// The slot did with throw-away keys what is asked of it.
     Selftest {
         slot: &'static str,
         passed: bool,
+    },
+    /// The clock agrees with a source, this many milliseconds behind it: each day, and when it is trusted again.
+    ClockSync {
+        source: String,
+        offset: i64,
+    },
+    /// From here on nothing is signed.
+    ClockAlarm {
+        reason: String,
     },
     HsmConnected {
         slot: &'static str,
@@ -128,6 +138,12 @@ pub enum Event {
     CertIssued {
         credential: String,
         certificate_hash: String,
+    },
+    /// The holder accepted this version of the terms by choosing his PIN; SHA-256 of the document.
+    TermsAccepted {
+        credential: String,
+        version: String,
+        hash: String,
     },
     CertActivated {
         credential: String,
@@ -360,6 +376,11 @@ pub enum Event {
         record: String,
     },
     CertRevoked {
+        credential: String,
+        version: i64,
+        record: String,
+    },
+    CertExpired {
         credential: String,
         version: i64,
         record: String,

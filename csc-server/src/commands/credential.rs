@@ -11,8 +11,8 @@ use super::{
     terminal::{code, new_secret, say, secret},
 };
 use crate::{
-    credential::{Credential, Keys, Status},
-    enrolment::{Enrolment, NewPin, Request},
+    credential::{Credential, Expired, Keys, Status},
+    enrolment::{Enrolment, NewPin, Request, Terms},
     factor::{Error as FactorError, Otp, Purpose},
     holder::Holder,
     ids::{ClientId, CredentialId, FactorId},
@@ -38,6 +38,8 @@ pub(super) enum Command {
     SuspendAll,
     /// Revoke every credential for good, and destroy all keys: when CA or HSM are compromised.
     RevokeAll,
+    /// Destroy the keys whose certificates have expired by the clock of this machine.
+    DestroyExpired,
 }
 
 #[derive(Debug, Args)]
@@ -94,8 +96,21 @@ impl Command {
             }
             Self::SuspendAll => mass::change(&caller.act().await?, Status::Suspended).await,
             Self::RevokeAll => mass::change(&caller.act().await?, Status::Revoked).await,
+            Self::DestroyExpired => destroy_expired(&caller.act().await?).await,
         }
     }
+}
+
+async fn destroy_expired(context: &Context) -> Result<()> {
+    let keys = context.keys(&context.vault()?);
+    let Expired { destroyed, damaged } = keys.destroy_expired().await?;
+    say(&format!("keys destroyed: {destroyed}"));
+    if damaged > 0 {
+        bail!(
+            "{damaged} expired credentials are not what was recorded; their keys are still there"
+        );
+    }
+    Ok(())
 }
 
 impl Which {
@@ -221,6 +236,19 @@ impl Add {
             &holder.email,
             found.address().unwrap_or_default(),
         ];
+        let terms = match &context.config.terms {
+            None => None,
+            Some(terms) => {
+                say(&format!(
+                    "By choosing a PIN the holder accepts the terms, version {}: {}",
+                    terms.version, terms.url
+                ));
+                Some(Terms {
+                    version: terms.version.clone(),
+                    hash: terms.hash()?,
+                })
+            }
+        };
         let pin = new_pin(&known)?;
         let certificate = &context.config.certificate;
         let request = Request {
@@ -232,6 +260,7 @@ impl Add {
             multisign,
             country: context.config.info.region.clone(),
             puk: limits.puk,
+            terms,
         };
         let enrolment = Enrolment {
             ca: context.ca().await?,

@@ -17,6 +17,7 @@ use crate::{
     notify::Sender,
     operator::{self, Standing},
     rotation::Mover,
+    timekeeper::Timekeeper,
     worker::Worker,
 };
 
@@ -41,6 +42,7 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
         .await?;
     context.rotation(&vault).register().await?;
     let issuer = context.issuer()?;
+    context.apart(&vault, &issuer).await?;
     context
         .clients()
         .ensure_direct(&context.config.info.name)
@@ -60,12 +62,15 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
     let public = Listener::bind(config.server.listen, Some(tls)).await?;
     let private = Listener::bind(config.admin.listen, None).await?;
     let sender = Sender::from_config(&config.mail, config.sms.as_ref(), clock.clone())?;
+    let mut timekeeper = Timekeeper::new(store.clone(), clock.clone(), config.clock.clone());
+    timekeeper.compare().await?;
     let app = App::new(
         &config,
         clock.clone(),
         store.clone(),
         vault.clone(),
         stretcher,
+        timekeeper.trust(),
         ca_certificate,
     );
     let keeper = Keeper::new(
@@ -93,6 +98,7 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
     );
     let monitor = tokio::spawn(monitor.run(stopped.clone()));
     let watch = tokio::spawn(watch.run(stopped.clone()));
+    let clock_watch = tokio::spawn(timekeeper.run(stopped.clone()));
     let kept = tokio::spawn({
         let (keeper, stopped) = (keeper.clone(), stopped.clone());
         async move { keeper.run(stopped).await }
@@ -116,6 +122,7 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
         store,
         vault,
         issuer,
+        time: app.time.clone(),
     };
     let admin = private.serve(admin::router(parts, metrics), limits, ended(stopped));
     tokio::spawn(async move {
@@ -127,6 +134,7 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
     worker.await.context("the work of the background failed")?;
     monitor.await.context("the monitor of the slots failed")?;
     watch.await.context("the watch over operators failed")?;
+    clock_watch.await.context("the timekeeper failed")?;
     kept.await.context("the keeper of the audit log failed")?;
     mover.await.context("the mover of rows failed")?;
     audit::note(&app.store, app.clock.now(), "", Event::Stop).await?;

@@ -25,7 +25,8 @@ impl Keys {
     /// Reactivates a suspended credential.
     ///
     /// # Errors
-    /// [`Error::WrongState`] when it is not suspended: nothing brings a revoked one back.
+    /// [`Error::WrongState`] when it is not suspended: nothing brings a revoked one back; [`Error::Damaged`] when its record is not what
+    /// it was.
     pub async fn reactivate(&self, credential: &Credential) -> Result<(), Error> {
         self.change_status(credential, &[Status::Suspended], Status::Active)
             .await
@@ -81,8 +82,16 @@ impl Keys {
             certificate,
             ..
         } = credential;
-        let record = record(id, holder, factor, to, key, certificate, validity);
-        let mac = self.vault.record_mac(key.masters, &record).await?.to_vec();
+        let kept = self.vault.record_mac(key.masters, &key.record).await?;
+        let mac = if kept.as_slice() == key.record_mac {
+            let record = record(id, holder, factor, to, key, certificate, validity);
+            self.vault.record_mac(key.masters, &record).await?.to_vec()
+        } else if to == Status::Active {
+            return Err(self.damaged(credential, now).await?);
+        } else {
+            // It may be taken out of use; what somebody else wrote is not blessed thereby.
+            key.record_mac.clone()
+        };
         let name = credential.description.clone();
         let message = match to {
             Status::Suspended => Message::Suspended { credential: name },
@@ -145,6 +154,19 @@ impl Keys {
             Err(Error::WrongState(credential.status.name()))
         }
     }
+
+    /// A row that is not what was recorded is alarmed.
+    pub(super) async fn damaged(
+        &self,
+        credential: &Credential,
+        now: Millis,
+    ) -> Result<Error, StoreError> {
+        let event = Event::KeyIntegrityFail {
+            credential: credential.id.to_string(),
+        };
+        audit::note(&self.store, now, &credential.pseudonym, event).await?;
+        Ok(Error::Damaged)
+    }
 }
 
 /// Ends every SAD of a credential.
@@ -184,20 +206,27 @@ pub(super) async fn pseudonym(tx: &mut Tx, credential: &str) -> Result<String, S
     row.map_or(Ok(String::new()), |mut row| row.get(0))
 }
 
-/// Destroys a key: whatever opens it, and itself.
-async fn destroy(tx: &mut Tx, credential: &Credential, now: Millis) -> Result<(), StoreError> {
+/// Destroys a key: whatever opens it, and itself. False when it was destroyed before.
+pub(super) async fn destroy(
+    tx: &mut Tx,
+    credential: &Credential,
+    now: Millis,
+) -> Result<bool, StoreError> {
     let none: &[u8] = &[];
-    tx.execute(
+    let destroyed = tx.execute(
         "UPDATE credential SET key_blob = $2, w_pin = $2, pin_check = $2, pin_salt = $2, puk_salt = NULL, puk_cost = NULL,
              puk_check = NULL, puk_masters = NULL, w_puk = NULL, store = NULL
-         WHERE id = $1",
+         WHERE id = $1 AND store IS NOT NULL",
         params![&credential.id, none],
     )
     .await?;
+    if destroyed == 0 {
+        return Ok(false);
+    }
     let event = Event::KeyDestroyed {
         credential: credential.id.to_string(),
         blob_hash: hex::encode(Sha256::digest(&credential.key.key_blob)),
     };
     audit::record(tx, now, &credential.pseudonym, &event);
-    Ok(())
+    Ok(true)
 }

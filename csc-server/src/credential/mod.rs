@@ -4,6 +4,7 @@
 //! gives a SAD, [`Keys::redeem`] counts the SAD down and gives a [`Permit`], and only [`crate::signing::Signer`] takes one.
 
 mod authorise;
+mod expiry;
 pub mod history;
 mod lifecycle;
 mod order;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use hsm_adapter::{HsmError, Vault, VaultError};
 
 pub use authorise::{Approval, Issued};
+pub use expiry::Expired;
 pub use order::{Hash, Order, SignOrder};
 pub use owned::{Credential, Status, TABLE, record};
 pub(crate) use reseal::oldest;

@@ -59,18 +59,18 @@ pub async fn blobs(
     Ok(batch)
 }
 
-/// Makes the record MACs of some revoked credentials anew: their keys are destroyed, so no PIN ever will.
+/// Makes the record MACs of some credentials anew whose keys are destroyed, so that no PIN ever will.
 ///
 /// # Errors
 /// When database or HSM fail; nothing is moved then.
-pub async fn revoked_records(
+pub async fn keyless_records(
     store: &Store,
     vault: &Vault,
     version: u32,
     after: &str,
 ) -> Result<Batch, Error> {
     const SELECT: &str = "SELECT id FROM credential
-                          WHERE masters = $1 AND status = 'revoked' AND id > $2 ORDER BY id LIMIT $3";
+                          WHERE masters = $1 AND store IS NULL AND id > $2 ORDER BY id LIMIT $3";
     const UPDATE: &str =
         "UPDATE credential SET record_mac = $2, masters = $3 WHERE id = $1 AND record_mac = $4";
     let (mut batch, mut rows) = (Batch::default(), Vec::new());

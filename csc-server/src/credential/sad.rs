@@ -212,7 +212,7 @@ impl Sad {
         }
         let content: Content = serde_json::from_slice(&octets).map_err(|_| Error::Damaged)?;
         // The column finds the row; what was approved, and for whom, is what the key was wrapped for.
-        if content.client != client.as_str() {
+        if content.client != client.as_str() || content.is_of_the_future(now) {
             return Err(Error::InvalidSad);
         }
         Ok(Stored {

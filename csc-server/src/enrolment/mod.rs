@@ -59,6 +59,17 @@ pub struct Request {
     pub country: String,
     /// What a PUK may do.
     pub puk: PukPolicy,
+    /// What the holder accepts with it, where the provider has published terms.
+    pub terms: Option<Terms>,
+}
+
+/// A version of the provider's terms.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Its name.
+    pub version: String,
+    /// SHA-256 of the document, hexadecimal.
+    pub hash: String,
 }
 
 /// Makes credentials.
@@ -207,6 +218,11 @@ impl Enrolment {
                     certificate_hash: hex::encode(Sha256::digest(&certificate)),
                 };
                 audit::record(tx, now, &person, &issued);
+                if let Some(Terms { version, hash }) = request.terms.clone() {
+                    let credential = credential.to_string();
+                    let accepted = Event::TermsAccepted { credential, version, hash };
+                    audit::record(tx, now, &person, &accepted);
+                }
                 let activated = Event::CertActivated {
                     credential: credential.to_string(),
                     record: credential::TABLE.record(tx, &credential).await?,

@@ -153,6 +153,7 @@ enum Told {
     CertSuspended(Rewritten),
     CertReactivated(Rewritten),
     CertRevoked(Rewritten),
+    CertExpired(Rewritten),
     KeyResealed(Rewritten),
     PinChanged(Rewritten),
     PinReset(Rewritten),
@@ -411,6 +412,7 @@ fn of_credential(told: &Told) -> Option<Vec<Change>> {
         Told::CertSuspended(to)
         | Told::CertReactivated(to)
         | Told::CertRevoked(to)
+        | Told::CertExpired(to)
         | Told::KeyResealed(to) => {
             let deeds = vec![Record(to.record.clone())];
             (&to.credential, to.version, deeds)

@@ -81,6 +81,7 @@ capabilities! {
     RevokeCredential "revoke-credential" ["credential revoke"] by [RaOfficer] with [];
     SuspendAll "suspend-all" ["credential suspend-all"] by [RaOfficer SecurityOfficer] with [RaOfficer SecurityOfficer];
     RevokeAll "revoke-all" ["credential revoke-all"] by [RaOfficer SecurityOfficer] with [RaOfficer SecurityOfficer];
+    DestroyExpired "destroy-expired" ["credential destroy-expired"] by [SystemOperator] with [];
     ReadHistory "read-history" ["history", "audit proof"] by [RaOfficer Auditor] with [];
     VerifyAudit "verify-audit" ["audit verify"] by [Auditor SystemOperator] with [];
     ReadAudit "read-audit" ["audit export"] by [Auditor] with [];

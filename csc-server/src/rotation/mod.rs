@@ -13,9 +13,10 @@
 //! PIN, or the PUK (`credential::pin`); the old version stays as long as that takes.
 
 mod mover;
+mod retire;
 mod usage;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use hsm_adapter::{HsmError, Master, MasterSet, Vault};
 
@@ -27,7 +28,7 @@ use crate::{
     audit::{self, Event},
     clock::{Clock, Millis},
     params, sealed,
-    store::{Store, StoreError, Tx},
+    store::{Store, StoreError},
 };
 
 /// After this time a rotation that was announced and not made is taken to have been interrupted.
@@ -47,6 +48,11 @@ pub enum Error {
     /// A node that has not followed the rotation yet, or a request that was under way then, may still store what is sealed under it.
     #[error("the rotation is too young: a request may still use the version before for {} s", .0.as_secs() + 1)]
     TooYoung(Duration),
+    /// What rests needs a later version than any that is there.
+    #[error(
+        "the database was sealed under {0}/v{1}, which this token does not have: it is another token, or an old copy of it"
+    )]
+    OtherToken(&'static str, u32),
     /// It opens what rests.
     #[error("it is needed: {0}")]
     Needed(Usage),
@@ -107,14 +113,27 @@ impl Rotation {
         }
     }
 
-    /// Lets rows name the versions that are in use: in a new database, or in one that is older than the token.
+    /// Lets rows name the versions that are in use: in a new database, or in one that is older than the token. Of one that is older than a
+    /// destruction the log says so.
     ///
     /// # Errors
-    /// When database or HSM fail.
+    /// [`Error::OtherToken`], or when database or HSM fail.
     pub async fn register(&self) -> Result<(), Error> {
         let now = self.clock.now();
         for set in MasterSet::ALL {
-            let version = self.vault.current_version(set).await?;
+            let (versions, current) = self.vault.versions(set).await?;
+            for version in self.named(set).await? {
+                if version > current {
+                    return Err(Error::OtherToken(name(set), version));
+                }
+                if !versions.contains(&version) {
+                    tracing::error!(
+                        key = name(set),
+                        version,
+                        "the database is older than the destruction of a master key: what rests under it opens for nobody"
+                    );
+                }
+            }
             self.store
                 .write(async move |tx| {
                     let sql = versions!(
@@ -122,11 +141,18 @@ impl Rotation {
                         "INSERT INTO",
                         "(version, announced, made) VALUES ($1, $2, $2) ON CONFLICT (version) DO NOTHING"
                     );
-                    tx.execute(sql, params![version, now]).await
+                    tx.execute(sql, params![current, now]).await
                 })
                 .await?;
         }
         Ok(())
+    }
+
+    /// The versions that were made and that rows may name.
+    async fn named(&self, set: MasterSet) -> Result<BTreeSet<u32>, StoreError> {
+        let sql = versions!(set, "SELECT version FROM", "WHERE made IS NOT NULL");
+        let rows = self.store.query(sql, &[]).await?;
+        rows.into_iter().map(|mut row| row.get(0)).collect()
     }
 
     /// Makes the next version and uses it from then on: its keys. A rotation that was interrupted is completed instead.
@@ -212,101 +238,50 @@ impl Rotation {
         announced.ok_or(Error::UnderWay)
     }
 
-    /// Takes a version, and those before it, out of use for good: no row needs them, and from now on none can.
-    ///
-    /// # Errors
-    /// [`Error::InUse`], [`Error::TooYoung`], [`Error::Needed`], or a failure of database or HSM.
-    pub async fn retire(&self, set: MasterSet, version: u32) -> Result<(), Error> {
-        let (_, current) = self.vault.versions(set).await?;
-        if version >= current {
-            return Err(Error::InUse(current));
-        }
-        let now = self.clock.now();
-        self.followed(set, current, now).await?;
-        let retired = self
-            .store
-            .write(async move |tx| {
-                if set == MasterSet::Sealing {
-                    usage::forget_ended(tx, version, now).await?;
-                }
-                let usage = usage::up_to(tx, set, version, now).await?;
-                if usage.rows() > 0 {
-                    return Ok(usage);
-                }
-                let sql = versions!(set, "DELETE FROM", "WHERE version <= $1");
-                if tx.execute(sql, params![version]).await? > 0 {
-                    let retired = Event::MasterRetired {
-                        key: name(set),
-                        version,
-                    };
-                    audit::record(tx, now, "", &retired);
-                }
-                Ok(usage)
-            })
-            .await;
-        let usage = match retired {
-            Ok(usage) => usage,
-            // A row of another node came in between counting and deleting: the database let neither pass the other.
-            Err(error @ StoreError::Database(_)) => {
-                let again = async move |tx: &mut Tx| usage::up_to(tx, set, version, now).await;
-                match self.store.write(again).await? {
-                    usage if usage.rows() > 0 => usage,
-                    _ => return Err(error.into()),
-                }
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if usage.rows() > 0 {
-            return Err(Error::Needed(usage));
-        }
-        Ok(())
-    }
-
-    /// Every node has followed the rotation to this version, and what it had sealed before is stored.
-    async fn followed(&self, set: MasterSet, current: u32, now: Millis) -> Result<(), Error> {
-        let sql = versions!(set, "SELECT made FROM", "WHERE version = $1");
-        let made = match self.store.find(sql, params![current]).await? {
-            Some(mut row) => row.optional::<Millis>(0)?,
-            None => None,
-        };
-        // One that was made and not noted: no node has heard of it.
-        let made = made.ok_or(Error::UnderWay)?;
-        let age = Duration::from_millis(u64::try_from(now - made).unwrap_or_default());
-        match (2 * mover::LOOK + self.request).checked_sub(age) {
-            Some(left) if !left.is_zero() => Err(Error::TooYoung(left)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Destroys a retired version, and those before it, on the token: the labels that were there. Requests that read their row before it was
-    /// moved must have ended.
-    ///
-    /// # Errors
-    /// As [`Rotation::retire`].
-    pub async fn destroy(&self, set: MasterSet, version: u32) -> Result<Vec<String>, Error> {
-        self.retire(set, version).await?;
-        let (versions, _) = self.vault.versions(set).await?;
-        let mut labels = Vec::new();
-        for version in versions.into_iter().filter(|older| *older <= version) {
-            let destroyed = self.vault.destroy_version(set, version).await?;
-            let event = Event::MasterDestroyed {
-                key: name(set),
-                version,
-            };
-            audit::note(&self.store, self.clock.now(), "", event).await?;
-            labels.extend(destroyed);
-        }
-        Ok(labels)
-    }
-
-    /// The version in use, and what rests under each that is on the token.
+    /// What rests under each version that is on the token or that rows may name.
     ///
     /// # Errors
     /// When database or HSM fail.
-    pub async fn usage(&self, set: MasterSet) -> Result<(u32, BTreeMap<u32, Usage>), Error> {
-        let (versions, current) = self.vault.versions(set).await?;
-        let now = self.clock.now();
-        let usage = usage::by_version(&self.store, set, &versions, now).await?;
-        Ok((current, usage))
+    pub async fn versions(&self, set: MasterSet) -> Result<Vec<Version>, Error> {
+        let (on_token, current) = self.vault.versions(set).await?;
+        let mut versions = self.named(set).await?;
+        versions.extend(&on_token);
+        let usage = usage::by_version(&self.store, set, versions, self.clock.now()).await?;
+        let state = |version| match version {
+            _ if !on_token.contains(&version) => State::Lost,
+            _ if version == current => State::InUse,
+            _ if version > current => State::Begun,
+            _ => State::Old,
+        };
+        let versions = usage.into_iter().map(|(version, usage)| Version {
+            version,
+            state: state(version),
+            usage,
+        });
+        Ok(versions.collect())
     }
+}
+
+/// A version of a set of master keys.
+#[derive(Debug)]
+pub struct Version {
+    /// Its number.
+    pub version: u32,
+    /// What becomes of it.
+    pub state: State,
+    /// What rests under it.
+    pub usage: Usage,
+}
+
+/// What becomes of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Its making was interrupted.
+    Begun,
+    /// It seals what is new.
+    InUse,
+    /// It opens what rests, until nothing does.
+    Old,
+    /// It is not on the token: the database is older than its destruction, and what rests under it opens for nobody.
+    Lost,
 }

@@ -37,7 +37,7 @@ enum Rows {
     Credentials,
     Factors,
     Jobs,
-    RevokedRecords,
+    KeylessRecords,
 }
 
 impl Rows {
@@ -45,7 +45,7 @@ impl Rows {
         match set {
             MasterSet::Store => &[Self::Credentials, Self::Factors, Self::Jobs],
             // What else is under them needs its holder.
-            MasterSet::Sealing => &[Self::Factors, Self::RevokedRecords],
+            MasterSet::Sealing => &[Self::Factors, Self::KeylessRecords],
         }
     }
 }
@@ -168,8 +168,8 @@ impl Mover {
             Rows::Credentials => credential::reseal::blobs(store, vault, version, after).await,
             Rows::Factors => factor::reseal::factors(store, vault, set, version, after).await,
             Rows::Jobs => jobs::reseal(store, vault, version, after).await,
-            Rows::RevokedRecords => {
-                credential::reseal::revoked_records(store, vault, version, after).await
+            Rows::KeylessRecords => {
+                credential::reseal::keyless_records(store, vault, version, after).await
             }
         };
         Ok(done?)

@@ -1,6 +1,9 @@
 //! What rests under which version of the master keys.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use hsm_adapter::MasterSet;
 
@@ -61,7 +64,7 @@ const STORE: &[Need] = &[
 const SEALING: &[Need] = &[
     Need {
         what: "PINs",
-        sql: "SELECT masters, COUNT(*) FROM credential WHERE status <> 'revoked' GROUP BY masters",
+        sql: "SELECT masters, COUNT(*) FROM credential WHERE store IS NOT NULL GROUP BY masters",
         timed: false,
     },
     Need {
@@ -72,7 +75,7 @@ const SEALING: &[Need] = &[
     Need {
         what: "records",
         sql: "SELECT masters, COUNT(*) FROM (SELECT masters FROM factor
-              UNION ALL SELECT masters FROM credential WHERE status = 'revoked') AS records GROUP BY masters",
+              UNION ALL SELECT masters FROM credential WHERE store IS NULL) AS records GROUP BY masters",
         timed: false,
     },
     Need {
@@ -124,12 +127,12 @@ fn needs(set: MasterSet) -> &'static [Need] {
 pub(super) async fn by_version(
     store: &Store,
     set: MasterSet,
-    versions: &[u32],
+    versions: BTreeSet<u32>,
     now: Millis,
 ) -> Result<BTreeMap<u32, Usage>, StoreError> {
     let mut usage = versions
-        .iter()
-        .map(|version| (*version, Usage::default()))
+        .into_iter()
+        .map(|version| (version, Usage::default()))
         .collect();
     for need in needs(set) {
         let rows = store.query(need.sql, &need.params(now)).await?;

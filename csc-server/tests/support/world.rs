@@ -14,7 +14,7 @@ use csc_server::{
     ca::{self, Ca},
     clock::Clock,
     config,
-    credential::{self, Approval, Credential, Hash, Keys, Order},
+    credential::{self, Approval, Credential, Hash, Keys, Order, SignOrder},
     enrolment::{self, Enrolment, NewPin, Request},
     factor::{self, Factor, Factors, Otp, Policy, Purpose},
     holder::{Accounts, Holder, NewHolder},
@@ -27,17 +27,21 @@ use csc_server::{
     },
     params,
     rotation::Rotation,
+    signing::Signer,
     store::{Store, Value},
     worker::Worker,
 };
 use hsm_adapter::{
-    Cost, Issuer, KeyAlgorithm, Pin, Pool, PoolLimits, Stretcher, Vault, memory::MemoryToken,
+    Cost, Digest, DigestAlgorithm, Issuer, KeyAlgorithm, Pin, Pool, PoolLimits, Scheme, Stretcher,
+    Vault, memory::MemoryToken,
 };
 
 use crate::support::Database;
 
 /// The holder's PIN.
 pub(crate) const PIN: &str = "72946183";
+/// The digest that is approved.
+const APPROVED: [u8; 32] = [7; 32];
 /// 2027-01-15 08:00:00 UTC.
 const START: i64 = 1_800_000_000_000;
 
@@ -45,7 +49,8 @@ const START: i64 = 1_800_000_000_000;
 pub(crate) struct Node {
     pub(crate) store: Store,
     pub(crate) factors: Factors,
-    keys: Keys,
+    pub(crate) keys: Keys,
+    signer: Signer,
     worker: Worker,
 }
 
@@ -132,8 +137,9 @@ impl World {
                 accounts: accounts.clone(),
                 sender: Sender::from_config(&mail, Some(&sms), clock.clone()).unwrap(),
             };
-            first.get_or_insert((vault, accounts));
+            first.get_or_insert((vault.clone(), accounts));
             nodes.push(Arc::new(Node {
+                signer: Signer::new(store.clone(), clock.clone(), vault),
                 store,
                 factors,
                 keys,
@@ -195,6 +201,7 @@ impl World {
             multisign: 1,
             country: "IT".into(),
             puk: config::PukPolicy::Unblock,
+            terms: None,
         };
         let pin = NewPin::choose(PIN, &[]).unwrap();
         let made = self.enrolment.credential(&self.holder, &pin, request);
@@ -219,6 +226,17 @@ impl World {
     pub(crate) fn pass(&self, time: Duration) {
         self.time
             .fetch_add(time.as_millis() as i64, Ordering::SeqCst);
+    }
+
+    /// Sets the clock back.
+    pub(crate) fn back(&self, time: Duration) {
+        self.time
+            .fetch_sub(time.as_millis() as i64, Ordering::SeqCst);
+    }
+
+    /// The clock.
+    pub(crate) fn clock(&self) -> Clock {
+        Clock::Manual(self.time.clone())
     }
 
     /// Seconds since 1970.
@@ -287,15 +305,48 @@ impl World {
         pin: &str,
         code: &str,
     ) -> Result<(), credential::Error> {
+        self.sad(node, credential, pin, code).await.map(drop)
+    }
+
+    /// The same; gives the SAD.
+    pub(crate) async fn sad(
+        &self,
+        node: &Node,
+        credential: &Credential,
+        pin: &str,
+        code: &str,
+    ) -> Result<String, credential::Error> {
         let access = ServiceAccess::new(self.client.id.clone(), Some(self.holder.id.clone()));
-        let hash = Hash::new(vec![7; 32]).unwrap();
+        let hash = Hash::new(APPROVED.to_vec()).unwrap();
         let order = Order::new(credential, 1, vec![hash], None)?;
         let approval = Approval {
             pin: Pin::parse(pin).unwrap(),
             otp: Otp::parse(code).unwrap(),
         };
         let issued = node.keys.authorise(&access, credential, &order, approval);
-        issued.await.map(drop)
+        issued.await.map(|issued| issued.sad)
+    }
+
+    /// Signs what was approved: the path of every signature of the service.
+    pub(crate) async fn sign(
+        &self,
+        credential: &Credential,
+        sad: &str,
+    ) -> Result<Vec<Vec<u8>>, credential::Error> {
+        let access = ServiceAccess::new(self.client.id.clone(), Some(self.holder.id.clone()));
+        let order = SignOrder {
+            scheme: Scheme::Ecdsa(DigestAlgorithm::Sha256),
+            digests: vec![Digest::new(DigestAlgorithm::Sha256, APPROVED.to_vec()).unwrap()],
+        };
+        let node = self.node();
+        let permit = node.keys.redeem(&access, credential, sad, order, "request");
+        node.signer.sign(permit.await?).await
+    }
+
+    /// A number that the database has.
+    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
+        let row = self.node().store.find(sql, &[]).await.unwrap();
+        row.unwrap().get(0).unwrap()
     }
 
     /// Changes a row behind the service's back.

@@ -48,6 +48,8 @@ pub struct Profile {
     pub name: &'static str,
     /// The number of the wrap mechanism that is RFC 5649 on this module: the blob is the same, the number is not.
     pub wrap_mechanism: u64,
+    /// Whether the token is a program: nothing but this machine protects its keys.
+    pub software: bool,
 }
 
 impl Profile {
@@ -55,11 +57,13 @@ impl Profile {
     pub const SOFTHSM2: Self = Self {
         name: "softhsm2",
         wrap_mechanism: 0x210A,
+        software: true,
     };
     /// Kryoptic: `CKM_AES_KEY_WRAP_KWP`, as the standard has it.
     pub const KRYOPTIC: Self = Self {
         name: "kryoptic",
         wrap_mechanism: 0x210B,
+        software: true,
     };
     /// Every profile.
     pub const ALL: [Self; 2] = [Self::SOFTHSM2, Self::KRYOPTIC];
@@ -80,7 +84,7 @@ impl std::str::FromStr for Profile {
             .find(|profile| profile.name == name)
             .ok_or_else(|| {
                 let names = Self::ALL.map(|profile| profile.name).join(", ");
-                format!("'{name}' is no HSM profile; use one of {names}")
+                format!("use one of {names}")
             })
     }
 }

@@ -40,7 +40,10 @@ use self::{
     master::{FIRST, MasterKey, Masters},
     opened::OpenKeys,
 };
-use crate::{Cost, HsmError, KeyAlgorithm, Pool, PoolState, Secret, Stretcher, pool::Speed};
+use crate::{
+    Cost, HsmError, KeyAlgorithm, Pool, PoolState, Secret, Stretcher,
+    pool::{Session, Speed},
+};
 
 /// A signature PIN: exactly eight digits. Prints nothing, is wiped when dropped.
 pub struct Pin(Zeroizing<String>);
@@ -286,6 +289,15 @@ impl Vault {
     /// A new salt for Argon2id.
     async fn salt(&self) -> Result<Vec<u8>, HsmError> {
         Ok(self.random::<16>().await?.to_vec())
+    }
+
+    /// Serial number of the device.
+    ///
+    /// # Errors
+    /// When the HSM does not answer.
+    pub async fn device(&self) -> Result<String, HsmError> {
+        let serial = |session: &mut Session| Ok(session.hsm.serial().to_owned());
+        self.pool.run(Speed::Slow, serial).await
     }
 
     /// Whether the slot signs and has the master keys in use, on the slow lane.

@@ -36,8 +36,9 @@ impl Init {
         }
         ensure!(self.officer.is_empty(), Error::Founded);
         let context = caller.act().await?;
-        make_masters(&context).await?;
-        make_the_rest(&context).await
+        let issuer = context.issuer()?;
+        make_masters(&context, &issuer).await?;
+        make_the_rest(&context, issuer).await
     }
 
     /// Device initialisation under dual control (SC-20): both officers are there, and type their passwords.
@@ -45,7 +46,8 @@ impl Init {
         let [one, other] = <[String; 2]>::try_from(self.officer).map_err(|_| Error::NoAccounts)?;
         let passwords = [first_password(&one)?, first_password(&other)?];
         context.store = context.store.acting(Actor::Installation);
-        let made = make_masters(&context).await?;
+        let issuer = context.issuer()?;
+        let made = make_masters(&context, &issuer).await?;
         // Whoever empties the database founds nothing: the token remembers.
         let fresh = |master: &Master| master.created && master.label == MacKey::Operator.label();
         ensure!(made.iter().any(fresh), Error::Founded);
@@ -55,7 +57,7 @@ impl Init {
         ];
         let policy = &context.config.policy;
         context.operators()?.found(founders, policy).await?;
-        make_the_rest(&context).await?;
+        make_the_rest(&context, issuer).await?;
         for name in [&one, &other] {
             say(&enrols(name));
         }
@@ -75,8 +77,10 @@ fn first_password(name: &str) -> Result<Zeroizing<String>> {
 }
 
 /// The keys of the holder slot.
-async fn make_masters(context: &Context) -> Result<Vec<Master>> {
-    let masters = context.vault()?.init().await?;
+async fn make_masters(context: &Context, issuer: &Issuer) -> Result<Vec<Master>> {
+    let vault = context.vault()?;
+    context.apart(&vault, issuer).await?;
+    let masters = vault.init().await?;
     for master in &masters {
         report("holder", &master.label, master.created);
         if master.created {
@@ -89,7 +93,7 @@ async fn make_masters(context: &Context) -> Result<Vec<Master>> {
 }
 
 /// What stands beside them: proof that they do what is needed, the keys of the issuer slot, the CA.
-async fn make_the_rest(context: &Context) -> Result<()> {
+async fn make_the_rest(context: &Context, issuer: Issuer) -> Result<()> {
     let vault = context.vault()?;
     context.selftest(&vault).await?;
     context.rotation(&vault).register().await?;
@@ -98,7 +102,6 @@ async fn make_the_rest(context: &Context) -> Result<()> {
         .ensure_direct(&context.config.info.name)
         .await?;
 
-    let issuer = context.issuer()?;
     for (label, algorithm) in [
         (ca::LABEL, context.config.certificate.ca_key),
         (audit::LABEL, KeyAlgorithm::P256),

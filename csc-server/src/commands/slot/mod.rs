@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use hsm_adapter::MasterSet;
 
 use super::{caller::Caller, context::Context, terminal::say};
-use crate::rotation;
+use crate::rotation::{self, State, Version};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -78,14 +78,18 @@ async fn rotate(context: &Context, set: MasterSet) -> Result<()> {
 async fn progress(context: &Context) -> Result<()> {
     let rotation = context.rotation(&context.vault()?);
     for set in MasterSet::ALL {
-        let (current, usage) = rotation.usage(set).await?;
-        for (version, usage) in usage {
-            let state = if version == current {
-                " (in use)"
-            } else if usage.rows() == 0 {
-                " (can be destroyed)"
-            } else {
-                ""
+        for Version {
+            version,
+            state,
+            usage,
+        } in rotation.versions(set).await?
+        {
+            let state = match state {
+                State::InUse => " (in use)",
+                State::Begun => " (begun; `slot rotate` completes it)",
+                State::Lost => " (destroyed; what rests under it is lost)",
+                State::Old if usage.rows() == 0 => " (can be destroyed)",
+                State::Old => "",
             };
             say(&format!(
                 "{}/v{version}{state}: {usage}",

@@ -123,7 +123,8 @@ CREATE TABLE credential (
 );
 CREATE INDEX credential_holder ON credential (holder, id);
 CREATE INDEX credential_store ON credential (store, id);
-CREATE INDEX credential_masters ON credential (masters, status, id);
+CREATE INDEX credential_masters ON credential (masters, id);
+CREATE INDEX credential_not_after ON credential (not_after);
 CREATE INDEX credential_puk_masters ON credential (puk_masters);
 
 -- Every public key that was ever made, also of credentials that are gone: none comes twice.
