@@ -1,14 +1,16 @@
 //! `csc-server login`, `csc-server logout`, and the file between them.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::{ErrorKind, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
+use rustix::process::geteuid;
 
 use super::{
     caller::Caller,
@@ -63,17 +65,30 @@ pub(super) struct SessionFile(PathBuf);
 
 impl SessionFile {
     pub(super) fn new(named: Option<&Path>) -> Result<Self> {
-        if let Some(path) = named {
-            return Ok(Self(path.to_owned()));
-        }
+        let sudo = std::env::var_os("SUDO_UID").filter(|_| !geteuid().is_root());
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let path = runtime.map(|folder| folder.join(NAME)).or_else(|| {
-            let home = std::env::home_dir()?;
-            Some(home.join(format!(".{NAME}")))
-        });
-        path.map(Self).context(
-            "say where to keep the session: --session FILE, or CSC_SESSION in the environment",
-        )
+        Self::place(named, sudo.as_deref(), runtime, std::env::home_dir()).map(Self)
+    }
+
+    /// Under sudo to the service's user each caller has his own, and can name no other: that user reads them all.
+    fn place(
+        named: Option<&Path>,
+        sudo: Option<&OsStr>,
+        runtime: Option<PathBuf>,
+        home: Option<PathBuf>,
+    ) -> Result<PathBuf> {
+        if let Some(caller) = sudo {
+            ensure!(named.is_none(), "under sudo nobody chooses his session");
+            let home = home.context("the service's user has no home to keep the session in")?;
+            return Ok(home.join(format!(".{NAME}.{}", caller.display())));
+        }
+        named
+            .map(Path::to_owned)
+            .or_else(|| Some(runtime?.join(NAME)))
+            .or_else(|| Some(home?.join(format!(".{NAME}"))))
+            .context(
+                "say where to keep the session: --session FILE, or CSC_SESSION in the environment",
+            )
     }
 
     /// `None` when there is none.
@@ -103,5 +118,21 @@ impl SessionFile {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn under_sudo_nobody_reaches_the_session_of_another() {
+        let home = || Some(PathBuf::from("/var/lib/csc-server"));
+        let of = |sudo: &str, named| SessionFile::place(named, Some(sudo.as_ref()), None, home());
+        assert_ne!(of("1000", None).unwrap(), of("1001", None).unwrap());
+        let other = of("1001", None).unwrap();
+        assert!(of("1000", Some(&other)).is_err());
+        let own = SessionFile::place(Some(&other), None, None, home());
+        assert_eq!(own.unwrap(), other);
     }
 }
