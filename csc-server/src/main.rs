@@ -2,16 +2,12 @@
 
 use std::{alloc::System, process::ExitCode};
 
-<<<<<<< HEAD
-=======
-use clap::Parser;
 use zeroizing_alloc::ZeroAlloc;
 
 /// What is given back is wiped first: a PIN also passes through buffers of TLS, HTTP and JSON, whose types know nothing of it (SC-103).
 #[global_allocator]
 static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 
->>>>>>> main
 #[tokio::main]
 async fn main() -> ExitCode {
     // Before any TLS is built: a graph with two providers and none chosen panics.
