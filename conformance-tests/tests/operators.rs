@@ -143,9 +143,9 @@ async fn an_account_that_sql_wrote_is_dead_and_the_log_raises_the_alarm() {
     staff.hire("auditor");
     bed.sql("UPDATE operator SET roles = 'security-officer' WHERE name = 'auditor'");
     bed.sql(
-        "INSERT INTO operator (id, name, roles, state, device, password_salt, password_cost, password_hash, record_mac,
+        "INSERT INTO operator (id, version, name, roles, state, device, password_salt, password_cost, password_hash, record_mac,
              login_failures, login_after, next_step, created)
-         SELECT 'inserted', 'intruder', roles, state, device, password_salt, password_cost, password_hash, record_mac, 0, 0, 0,
+         SELECT 'inserted', 1, 'intruder', roles, state, device, password_salt, password_cost, password_hash, record_mac, 0, 0, 0,
              created
          FROM operator WHERE name = 'first'",
     );

@@ -400,6 +400,8 @@ pub enum Event {
     OperatorLoginOk {
         operator: String,
         step: i64,
+        version: i64,
+        record: String,
     },
     OperatorLogout {
         operator: String,
@@ -407,9 +409,26 @@ pub enum Event {
     /// A password of his own, and the seed for his app.
     OperatorEnrolled {
         operator: String,
+        version: i64,
+        record: String,
     },
     OperatorReset {
         operator: String,
+        version: i64,
+        record: String,
+    },
+    /// Before password and code are looked at.
+    OperatorLoginTried {
+        operator: String,
+        version: i64,
+        failures: i64,
+        /// When the next try is heard.
+        after: i64,
+    },
+    /// By his password alone: for what he does with a session, or before his first.
+    OperatorConfirmed {
+        operator: String,
+        version: i64,
     },
     /// No operator when there is none of this name, or his time has not come.
     OperatorLoginFail {
@@ -417,6 +436,8 @@ pub enum Event {
     },
     OperatorPasswordChanged {
         operator: String,
+        version: i64,
+        record: String,
     },
     /// No operator when accounts are gone.
     OperatorIntegrityFail {
@@ -428,29 +449,40 @@ pub enum Event {
     UserCreated {
         operator: String,
         roles: String,
+        record: String,
     },
     RoleGranted {
         operator: String,
         role: &'static str,
+        version: i64,
+        record: String,
     },
     RoleRemoved {
         operator: String,
         role: &'static str,
+        version: i64,
+        record: String,
     },
     /// SHA-256 over the command with its arguments, which may have names in it.
     DualRequest {
         approval: String,
         capability: &'static str,
         command_hash: String,
+        record: String,
     },
     DualApprove {
         approval: String,
+        version: i64,
+        record: String,
     },
     DualRefuse {
         approval: String,
+        version: i64,
+        record: String,
     },
     DualUsed {
         approval: String,
+        version: i64,
     },
     /// Who acted could not approve, refuse or use it: `requester`, `other`, `waiting`, `approved`, `refused`, `used`, `expired` or
     /// `approver`.
@@ -461,6 +493,8 @@ pub enum Event {
     /// SHA-256 over the settings.
     PolicyChanged {
         hash: String,
+        version: i64,
+        record: String,
     },
     /// Before the first of them.
     MassStatusChange {

@@ -6,13 +6,14 @@
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `told` | what each event tells of rows |
+//! | `told`, `staff` | what each event tells of rows; those of operators |
 //! | `tables` | the tables that are held against it |
 //! | `scratch` | both, sorted by row |
 //! | `judge` | whether one row is what the log makes it |
 
 mod judge;
 mod scratch;
+mod staff;
 mod tables;
 mod told;
 

@@ -1,6 +1,6 @@
 //! The tables that are held against the log.
 
-use crate::{audit::Table, ca, credential, factor, holder, oauth};
+use crate::{audit::Table, ca, credential, factor, holder, oauth, operator};
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,11 +15,15 @@ pub(super) enum Of {
     Challenge,
     Activation,
     Signing,
+    Operator,
+    Approval,
+    Policy,
 }
 
 /// Each of them; their numbers are their places here.
-pub const TABLES: [&Table; 10] = {
+pub const TABLES: [&Table; 13] = {
     let [client, link] = &oauth::client::TABLES;
+    let [accounts, approvals, policy] = &operator::TABLES;
     [
         &ca::TABLE,
         &holder::TABLE,
@@ -31,6 +35,9 @@ pub const TABLES: [&Table; 10] = {
         &factor::CHALLENGES,
         &credential::ACTIVATIONS,
         &credential::SIGNINGS,
+        accounts,
+        approvals,
+        policy,
     ]
 };
 

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::tables::{self, Of};
+use super::{
+    staff,
+    tables::{self, Of},
+};
 use crate::{clock::Millis, factor};
 
 /// A change of one row that an event tells of.
@@ -38,7 +41,7 @@ pub(super) enum Deed {
 
 use Deed::{Add, Gone, Made, Raise, Record, Set, Stands, Until};
 
-fn set(column: &str, value: impl ToString) -> Deed {
+pub(super) fn set(column: &str, value: impl ToString) -> Deed {
     Set(column.to_owned(), value.to_string())
 }
 
@@ -47,11 +50,11 @@ fn add(column: &str, more: i64) -> Deed {
 }
 
 /// So much more, and what the table said then.
-fn count(column: &str, more: i64, now: i64) -> Vec<Deed> {
+pub(super) fn count(column: &str, more: i64, now: i64) -> Vec<Deed> {
     vec![add(column, more), Stands(column.to_owned(), now)]
 }
 
-fn change(of: Of, key: &str, version: i64, deeds: Vec<Deed>) -> Change {
+pub(super) fn change(of: Of, key: &str, version: i64, deeds: Vec<Deed>) -> Change {
     let key = key.to_owned();
     Change {
         of,
@@ -299,6 +302,7 @@ pub(super) fn changes(event: &str, time: Millis) -> Option<Vec<Change>> {
             let sent = change(Of::Challenge, &challenge, 0, deeds);
             replaced.chain([sent]).collect()
         }
+        Told::Nothing => staff::changes(event)?,
         told => of_factor(&told, time)
             .or_else(|| of_credential(&told))
             .unwrap_or_else(|| of_activation(&told, time)),

@@ -60,6 +60,62 @@ impl State {
     }
 }
 
+/// What the audit log vouches for.
+pub const TABLE: audit::Table = audit::table!(
+    "operator",
+    key ["id"],
+    told ["version", "login_failures", "login_after", "next_step"],
+    recorded [
+        "name", "roles", "state", "device", "password_salt", "password_cost", "password_hash", "created",
+    ]
+);
+
+/// What becomes of an account.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Change {
+    Enrolled,
+    Password,
+    Reset,
+    Granted(Role),
+    Removed(Role),
+}
+
+impl Change {
+    /// The event that tells of it: the version of the row from then on, and its record.
+    pub(super) fn event(self, account: &Stored, version: i64, record: String) -> Event {
+        let operator = account.id.to_string();
+        match self {
+            Self::Enrolled => Event::OperatorEnrolled {
+                operator,
+                version,
+                record,
+            },
+            Self::Password => Event::OperatorPasswordChanged {
+                operator,
+                version,
+                record,
+            },
+            Self::Reset => Event::OperatorReset {
+                operator,
+                version,
+                record,
+            },
+            Self::Granted(role) => Event::RoleGranted {
+                operator,
+                role: role.name(),
+                version,
+                record,
+            },
+            Self::Removed(role) => Event::RoleRemoved {
+                operator,
+                role: role.name(),
+                version,
+                record,
+            },
+        }
+    }
+}
+
 /// The columns of [`Stored::read`], in their order.
 macro_rules! columns {
     () => {
@@ -67,6 +123,8 @@ macro_rules! columns {
     };
 }
 pub(super) use columns;
+/// The first column after them.
+pub(super) const COUNTED: usize = 9;
 
 /// An account, for a list of them.
 #[derive(Clone, Debug)]
@@ -133,8 +191,8 @@ impl Stored {
     ) -> Result<(), StoreError> {
         tx.execute(
             "INSERT INTO operator (id, name, roles, password_salt, password_cost, password_hash, record_mac, seat, created, state,
-                 device, login_failures, login_after, next_step)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0, 0)",
+                 device, version, login_failures, login_after, next_step)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, 0, 0, 0)",
             params![
                 &self.id,
                 self.name.as_str(),
@@ -153,13 +211,18 @@ impl Stored {
         .map(drop)
     }
 
-    /// Writes this over the row that has that MAC: false when it has another by now.
-    pub(super) async fn replace(&self, tx: &mut Tx, old_mac: &[u8]) -> Result<bool, StoreError> {
+    /// Writes this over the row that has that MAC: its version then, and its record. `None` when it has another MAC by now.
+    pub(super) async fn replace(
+        &self,
+        tx: &mut Tx,
+        old_mac: &[u8],
+    ) -> Result<Option<(i64, String)>, StoreError> {
         let changed = tx
-            .execute(
+            .find(
                 "UPDATE operator SET roles = $3, password_salt = $4, password_cost = $5, password_hash = $6, record_mac = $7,
-                     state = $8, device = $9, next_step = CASE WHEN device = $9 THEN next_step ELSE 0 END
-                 WHERE id = $1 AND record_mac = $2",
+                     state = $8, device = $9, next_step = CASE WHEN device = $9 THEN next_step ELSE 0 END,
+                     version = version + 1
+                 WHERE id = $1 AND record_mac = $2 RETURNING version",
                 params![
                     &self.id,
                     old_mac,
@@ -173,7 +236,10 @@ impl Stored {
                 ],
             )
             .await?;
-        Ok(changed == 1)
+        match changed {
+            None => Ok(None),
+            Some(mut row) => Ok(Some((row.get(0)?, TABLE.record(tx, &self.id).await?))),
+        }
     }
 }
 

@@ -44,6 +44,14 @@ impl State {
     }
 }
 
+/// What the audit log vouches for.
+pub const TABLE: audit::Table = audit::table!(
+    "approval",
+    key ["id"],
+    told ["version", "state"],
+    recorded ["capability", "command", "requester", "requested", "approver", "decided"]
+);
+
 /// Why a request cannot be approved, refused or used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
@@ -286,9 +294,10 @@ impl Operators {
             .acting(actor(operator, Some(role), None))
             .write(async move |tx| {
                 let decided = tx
-                    .execute(
-                        "UPDATE approval SET state = $3, approver = $4, decided = $5, record_mac = $6
-                         WHERE id = $1 AND record_mac = $2 AND state IN ('waiting', 'approved') AND requested > $7",
+                    .find(
+                        "UPDATE approval SET state = $3, approver = $4, decided = $5, record_mac = $6, version = version + 1
+                         WHERE id = $1 AND record_mac = $2 AND state IN ('waiting', 'approved') AND requested > $7
+                         RETURNING version",
                         params![
                             &next.id,
                             old.clone(),
@@ -300,15 +309,25 @@ impl Operators {
                         ],
                     )
                     .await?;
-                if decided == 1 {
-                    let approval = next.id.to_string();
-                    let event = match state {
-                        State::Approved => Event::DualApprove { approval },
-                        _ => Event::DualRefuse { approval },
-                    };
-                    audit::record(tx, now, "", &event);
-                }
-                Ok(decided == 1)
+                let Some(mut row) = decided else {
+                    return Ok(false);
+                };
+                let approval = next.id.to_string();
+                let (version, record) = (row.get(0)?, TABLE.record(tx, &next.id).await?);
+                let event = match state {
+                    State::Approved => Event::DualApprove {
+                        approval,
+                        version,
+                        record,
+                    },
+                    _ => Event::DualRefuse {
+                        approval,
+                        version,
+                        record,
+                    },
+                };
+                audit::record(tx, now, "", &event);
+                Ok(true)
             })
             .await?;
         // Somebody else decided meanwhile.
@@ -344,8 +363,8 @@ impl Operators {
             .acting(actor(operator, Some(role), None))
             .write(async move |tx| {
                 tx.execute(
-                    "INSERT INTO approval (id, capability, command, requester, requested, state, record_mac)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                    "INSERT INTO approval (id, version, capability, command, requester, requested, state, record_mac)
+                     VALUES ($1, 1, $2, $3, $4, $5, $6, $7)",
                     params![
                         &approval.id,
                         approval.capability.as_str(),
@@ -361,6 +380,7 @@ impl Operators {
                     approval: approval.id.to_string(),
                     capability: capability.name(),
                     command_hash: hex::encode(Sha256::digest(&approval.command)),
+                    record: TABLE.record(tx, &approval.id).await?,
                 };
                 audit::record(tx, now, "", &event);
                 Ok(())

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Error, Operator, Operators, Token,
-    account::{State, Stored, columns},
+    account::{COUNTED, Change, State, Stored, columns},
     permission::actor,
     session,
 };
@@ -19,7 +19,7 @@ use crate::{
     otp::{self, Algorithm, Otp},
     params, password,
     password::PROMPT_FAILURES,
-    store::{StoreError, Tx},
+    store::StoreError,
 };
 
 /// What the authenticator app shows as the name of the service.
@@ -61,18 +61,22 @@ impl Operators {
             .write(async move |tx| {
                 let taken = tx
                     .execute(
-                        "UPDATE operator SET next_step = $2 + 1 WHERE id = $1 AND record_mac = $3 AND next_step <= $2",
+                        "UPDATE operator SET next_step = $2 + 1, login_failures = 0, login_after = 0
+                         WHERE id = $1 AND record_mac = $3 AND next_step <= $2",
                         params![&id, step, old_mac.clone()],
                     )
                     .await?;
-                if taken == 0 || !active.replace(tx, &old_mac).await? {
+                if taken == 0 {
                     return Ok(false);
                 }
-                forget_failures(tx, &id).await?;
+                let replaced = active.replace(tx, &old_mac).await?;
+                let (version, record) = replaced.ok_or_else(super::changed)?;
                 session.insert(tx).await?;
                 let event = Event::OperatorLoginOk {
                     operator: id.to_string(),
                     step,
+                    version,
+                    record,
                 };
                 audit::record(tx, now, "", &event);
                 Ok(true)
@@ -110,10 +114,8 @@ impl Operators {
             DIGITS,
             of_app(&seed),
         )?;
-        let event = Event::OperatorEnrolled {
-            operator: operator.id.to_string(),
-        };
-        self.replace_password(operator, password, event).await?;
+        self.replace_password(operator, password, Change::Enrolled)
+            .await?;
         Ok(uri)
     }
 
@@ -128,17 +130,15 @@ impl Operators {
         password: &str,
     ) -> Result<(), Error> {
         let operator = self.confirmed(&operator.name, old).await?;
-        let event = Event::OperatorPasswordChanged {
-            operator: operator.id.to_string(),
-        };
-        self.replace_password(operator, password, event).await
+        self.replace_password(operator, password, Change::Password)
+            .await
     }
 
     async fn replace_password(
         &self,
         operator: Operator,
         password: &str,
-        event: Event,
+        change: Change,
     ) -> Result<(), Error> {
         let by = actor(&operator, operator.any_role(), None);
         let old_mac = operator.row.record_mac.clone();
@@ -152,10 +152,10 @@ impl Operators {
         self.store
             .acting(by)
             .write(async move |tx| {
-                if !account.replace(tx, &old_mac).await? {
-                    return Err(super::changed());
-                }
+                let replaced = account.replace(tx, &old_mac).await?;
+                let (version, record) = replaced.ok_or_else(super::changed)?;
                 session::end_all(tx, &account.id).await?;
+                let event = change.event(&account, version, record);
                 audit::record(tx, now, "", &event);
                 Ok(())
             })
@@ -172,9 +172,21 @@ impl Operators {
         if !right {
             return Err(self.failed(Some(&operator)).await?);
         }
-        let id = operator.id.clone();
+        let (id, now) = (operator.id.clone(), self.clock.now());
         self.store
-            .write(async move |tx| forget_failures(tx, &id).await)
+            .write(async move |tx| {
+                let sql =
+                    "UPDATE operator SET login_failures = 0, login_after = 0, version = version + 1
+                           WHERE id = $1 RETURNING version";
+                if let Some(mut row) = tx.find(sql, params![&id]).await? {
+                    let event = Event::OperatorConfirmed {
+                        operator: id.to_string(),
+                        version: row.get(0)?,
+                    };
+                    audit::record(tx, now, "", &event);
+                }
+                Ok(())
+            })
             .await?;
         Ok(operator)
     }
@@ -187,14 +199,26 @@ impl Operators {
             .store
             .write(async move |tx| {
                 const SQL: &str = concat!(
-                    "UPDATE operator SET login_failures = login_failures + 1,
+                    "UPDATE operator SET login_failures = login_failures + 1, version = version + 1,
                          login_after = CASE WHEN login_failures + 1 >= $2
                              THEN $3 + 60000 * (login_failures + 2 - $2) ELSE login_after END
                      WHERE name = $1 AND login_after <= $3 RETURNING ",
-                    columns!()
+                    columns!(),
+                    ", version, login_failures, login_after"
                 );
-                tx.find(SQL, params![tried.as_str(), PROMPT_FAILURES, now])
-                    .await
+                let tried = tx
+                    .find(SQL, params![tried.as_str(), PROMPT_FAILURES, now])
+                    .await?;
+                if let Some(mut row) = tried.clone() {
+                    let event = Event::OperatorLoginTried {
+                        operator: row.get(0)?,
+                        version: row.get(COUNTED)?,
+                        failures: row.get(COUNTED + 1)?,
+                        after: row.get(COUNTED + 2)?,
+                    };
+                    audit::record(tx, now, "", &event);
+                }
+                Ok(tried)
             })
             .await?;
         let Some(row) = reserved else {
@@ -257,9 +281,4 @@ fn of_app(seed: &[u8; 32]) -> &[u8] {
 /// Whose a password is: no password of a holder is ever one of an operator.
 fn owner(id: &OperatorId) -> String {
     format!("operator/{id}")
-}
-
-async fn forget_failures(tx: &mut Tx, id: &OperatorId) -> Result<(), StoreError> {
-    let sql = "UPDATE operator SET login_failures = 0, login_after = 0 WHERE id = $1";
-    tx.execute(sql, params![id]).await.map(drop)
 }

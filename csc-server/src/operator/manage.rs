@@ -2,7 +2,7 @@
 
 use super::{
     Error, Operator, Operators, Permission, Role, Roles,
-    account::{State, Stored},
+    account::{Change, State, Stored, TABLE},
     changed, counts,
     permission::SPENT,
     session,
@@ -10,9 +10,10 @@ use super::{
 use crate::{
     actor::Actor,
     audit::{self, Event},
+    clock::Millis,
     ids::OperatorId,
     params, password,
-    store::Tx,
+    store::{StoreError, Tx},
 };
 
 /// An operator who is to be made.
@@ -71,7 +72,7 @@ impl Operators {
                 for (seat, account) in (1..).zip(&accounts) {
                     // Whoever else founds at the same time fails at the seat, which is unique.
                     account.insert(tx, Some(seat), now).await?;
-                    created(tx, account, now);
+                    created(tx, account, now).await?;
                 }
                 policy.write(tx, now).await?;
                 Ok(Ok(()))
@@ -106,7 +107,7 @@ impl Operators {
                     return Ok(Err(SPENT));
                 }
                 account.insert(tx, None, now).await?;
-                created(tx, &account, now);
+                created(tx, &account, now).await?;
                 Ok(Ok(()))
             })
             .await??;
@@ -139,16 +140,14 @@ impl Operators {
         password: &str,
     ) -> Result<(), Error> {
         let operator = self.find(name).await?;
-        let event = Event::OperatorReset {
-            operator: operator.id.to_string(),
-        };
         let account = Stored {
             state: State::New.name().to_owned(),
             device: operator.row.device + 1,
             password: self.hashed(&operator.id, password).await?,
             ..operator.row.clone()
         };
-        self.replace(permission, operator, account, event).await
+        self.replace(permission, operator, account, Change::Reset)
+            .await
     }
 
     /// Gives an operator one more role.
@@ -158,11 +157,8 @@ impl Operators {
     pub async fn grant(&self, permission: Permission, name: &str, role: Role) -> Result<(), Error> {
         let operator = self.find(name).await?;
         let roles = operator.roles.clone().with(role)?;
-        let event = Event::RoleGranted {
-            operator: operator.id.to_string(),
-            role: role.name(),
-        };
-        self.set_roles(permission, operator, roles, event).await
+        self.set_roles(permission, operator, roles, Change::Granted(role))
+            .await
     }
 
     /// Takes a role away; the account stays. Two security officers always remain.
@@ -177,11 +173,8 @@ impl Operators {
     ) -> Result<(), Error> {
         let operator = self.find(name).await?;
         let roles = operator.roles.clone().without(role);
-        let event = Event::RoleRemoved {
-            operator: operator.id.to_string(),
-            role: role.name(),
-        };
-        self.set_roles(permission, operator, roles, event).await
+        self.set_roles(permission, operator, roles, Change::Removed(role))
+            .await
     }
 
     async fn set_roles(
@@ -189,7 +182,7 @@ impl Operators {
         permission: Permission,
         operator: Operator,
         roles: Roles,
-        event: Event,
+        change: Change,
     ) -> Result<(), Error> {
         if roles == operator.roles {
             return Err(Error::NoChange(operator.name));
@@ -198,7 +191,7 @@ impl Operators {
             roles: roles.to_string(),
             ..operator.row.clone()
         };
-        self.replace(permission, operator, account, event).await
+        self.replace(permission, operator, account, change).await
     }
 
     async fn replace(
@@ -206,7 +199,7 @@ impl Operators {
         permission: Permission,
         old: Operator,
         account: Stored,
-        event: Event,
+        change: Change,
     ) -> Result<(), Error> {
         let account = self.sealed(account).await?;
         let leaves = account.roles != old.row.roles && old.roles.has(Role::SecurityOfficer);
@@ -228,10 +221,10 @@ impl Operators {
                 if !permission.spend(tx, now).await? {
                     return Ok(Err(SPENT));
                 }
-                if !account.replace(tx, &old_mac).await? {
-                    return Err(changed());
-                }
+                let replaced = account.replace(tx, &old_mac).await?;
+                let (version, record) = replaced.ok_or_else(changed)?;
                 session::end_all(tx, &account.id).await?;
+                let event = change.event(&account, version, record);
                 audit::record(tx, now, "", &event);
                 Ok(Ok(()))
             })
@@ -239,10 +232,12 @@ impl Operators {
     }
 }
 
-fn created(tx: &mut Tx, account: &Stored, now: i64) {
+async fn created(tx: &mut Tx, account: &Stored, now: Millis) -> Result<(), StoreError> {
     let event = Event::UserCreated {
         operator: account.id.to_string(),
         roles: account.roles.clone(),
+        record: TABLE.record(tx, &account.id).await?,
     };
     audit::record(tx, now, "", &event);
+    Ok(())
 }

@@ -28,6 +28,9 @@ mod watch;
 use hsm_adapter::{HsmError, Stretcher, Vault};
 
 pub use account::{Listed, Operator};
+/// What the audit log vouches for: accounts, requests, the policy.
+pub const TABLES: [crate::audit::Table; 3] = [account::TABLE, approval::TABLE, policy::TABLE];
+
 pub use approval::{Rejection, Request};
 #[cfg(test)]
 pub(crate) use capability::commands;

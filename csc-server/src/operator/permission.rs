@@ -51,9 +51,9 @@ impl Permission {
             return Ok(true);
         };
         let spent = tx
-            .execute(
-                "UPDATE approval SET state = $3, record_mac = $4
-                 WHERE id = $1 AND record_mac = $2 AND state = 'approved' AND requested > $5",
+            .find(
+                "UPDATE approval SET state = $3, record_mac = $4, version = version + 1
+                 WHERE id = $1 AND record_mac = $2 AND state = 'approved' AND requested > $5 RETURNING version",
                 params![
                     &used.id,
                     old_mac.clone(),
@@ -63,11 +63,15 @@ impl Permission {
                 ],
             )
             .await?;
-        if spent == 1 {
-            let approval = used.id.to_string();
-            audit::record(tx, now, "", &Event::DualUsed { approval });
-        }
-        Ok(spent == 1)
+        let Some(mut row) = spent else {
+            return Ok(false);
+        };
+        let event = Event::DualUsed {
+            approval: used.id.to_string(),
+            version: row.get(0)?,
+        };
+        audit::record(tx, now, "", &event);
+        Ok(true)
     }
 }
 

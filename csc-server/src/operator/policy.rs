@@ -17,6 +17,17 @@ use crate::{
     store::{StoreError, Tx},
 };
 
+/// The key of the one row.
+const ONE: i64 = 1;
+
+/// What the audit log vouches for.
+pub const TABLE: audit::Table = audit::table!(
+    "policy",
+    key ["id"],
+    told ["version"],
+    recorded ["settings", "changed"]
+);
+
 /// Settings that are not the approved ones: key, approved and configured value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference(Vec<(String, Option<String>, Option<String>)>);
@@ -70,14 +81,19 @@ pub(super) struct Policy {
 
 impl Policy {
     pub(super) async fn write(&self, tx: &mut Tx, now: Millis) -> Result<(), StoreError> {
-        tx.execute(
-            "INSERT INTO policy (id, settings, changed, record_mac) VALUES (1, $1, $2, $3)
-             ON CONFLICT (id) DO UPDATE SET settings = $1, changed = $2, record_mac = $3",
-            params![self.settings.as_str(), now, self.record_mac.clone()],
-        )
-        .await?;
+        let written = tx
+            .find(
+                "INSERT INTO policy (id, version, settings, changed, record_mac) VALUES ($1, 1, $2, $3, $4)
+                 ON CONFLICT (id) DO UPDATE SET version = policy.version + 1, settings = $2, changed = $3, record_mac = $4
+                 RETURNING version",
+                params![ONE, self.settings.as_str(), now, self.record_mac.clone()],
+            )
+            .await?;
+        let mut row = written.ok_or(StoreError::Corrupt("a row that was just written"))?;
         let event = Event::PolicyChanged {
             hash: hash(&self.settings),
+            version: row.get(0)?,
+            record: TABLE.record(tx, ONE).await?,
         };
         audit::record(tx, now, "", &event);
         Ok(())
@@ -108,8 +124,8 @@ impl Operators {
     /// # Errors
     /// [`Error::Policy`] with what differs; [`Error::DamagedPolicy`] when the service did not write the policy.
     pub async fn check_policy(&self, settings: &str) -> Result<(), Error> {
-        const SQL: &str = "SELECT settings, record_mac FROM policy WHERE id = 1";
-        let Some(mut row) = self.store.find(SQL, &[]).await? else {
+        const SQL: &str = "SELECT settings, record_mac FROM policy WHERE id = $1";
+        let Some(mut row) = self.store.find(SQL, params![ONE]).await? else {
             self.alarm(None).await?;
             return Err(Error::DamagedPolicy);
         };

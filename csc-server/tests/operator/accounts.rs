@@ -161,9 +161,9 @@ async fn accounts_by_sql(database: Database) {
     world.made(&officers, 4, Role::Auditor).await.unwrap();
     let node = &world.nodes[1];
     let edits = [
-        "INSERT INTO operator (id, name, roles, state, device, password_salt, password_cost, password_hash, record_mac,
+        "INSERT INTO operator (id, version, name, roles, state, device, password_salt, password_cost, password_hash, record_mac,
              login_failures, login_after, next_step, created)
-         SELECT 'inserted', 'officer-5', roles, state, device, password_salt, password_cost, password_hash, record_mac, 0, 0, 0,
+         SELECT 'inserted', 1, 'officer-5', roles, state, device, password_salt, password_cost, password_hash, record_mac, 0, 0, 0,
              created
          FROM operator WHERE name = 'officer-1'",
         "UPDATE operator SET roles = 'security-officer' WHERE name = 'officer-4'",

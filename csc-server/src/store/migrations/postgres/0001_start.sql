@@ -224,6 +224,7 @@ CREATE INDEX audit_user_created ON audit (chain) WHERE event LIKE '{"event":"USE
 -- Who runs the service. All but the counts of tries and codes stands under record_mac.
 CREATE TABLE operator (
     id TEXT NOT NULL PRIMARY KEY,
+    version BIGINT NOT NULL,
     name TEXT NOT NULL UNIQUE,
     -- Names of roles, sorted, with commas between them.
     roles TEXT NOT NULL,
@@ -257,6 +258,7 @@ CREATE INDEX operator_session_operator ON operator_session (operator);
 -- What takes two officers: waiting, approved, refused, used. All but the time of the decision stands under record_mac.
 CREATE TABLE approval (
     id TEXT NOT NULL PRIMARY KEY,
+    version BIGINT NOT NULL,
     capability TEXT NOT NULL,
     -- The command with its arguments: JSON, compared byte for byte.
     command TEXT NOT NULL,
@@ -272,6 +274,7 @@ CREATE INDEX approval_requested ON approval (requested);
 -- The settings that two officers approved, as canonical JSON: one row.
 CREATE TABLE policy (
     id BIGINT NOT NULL PRIMARY KEY,
+    version BIGINT NOT NULL,
     settings TEXT NOT NULL,
     changed BIGINT NOT NULL,
     record_mac BYTEA NOT NULL
