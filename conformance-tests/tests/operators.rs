@@ -314,3 +314,48 @@ async fn a_request_is_good_for_one_command_of_one_officer_once() {
     let done = staff.by_two(&["slot", "init"], &[]).expect("slot init");
     assert!(done.contains("both slots are ready"));
 }
+
+/// What no MAC finds: a row put back as it was, with the MAC it had then.
+#[tokio::test]
+async fn a_row_of_an_operator_that_was_put_back_disagrees_with_the_log() {
+    let bed = TestBed::builder().start().await;
+    let staff = bed.staff();
+    staff.hire("ra-officer");
+    bed.inspect();
+    let remove = ["operator", "remove", "--name", "ra-officer", "--role"];
+    let remove = [&remove[..], &["ra-officer"]].concat();
+    let id = staff.request(&remove);
+    staff.approve("second", &id).expect("approval approve");
+    let approved = put_back(&bed, "approval", &format!("id = '{id}'"));
+    let with_role = put_back(&bed, "operator", "name = 'ra-officer'");
+    staff.with(&id, &remove, &[]).expect("operator remove");
+    bed.inspect();
+
+    for (put_back, what) in [
+        (with_role, "operator "),
+        (approved, "approval "),
+        (
+            "UPDATE operator SET next_step = 0 WHERE name = 'first'".to_owned(),
+            "operator ",
+        ),
+    ] {
+        let now = bed.dump("now");
+        bed.sql(&put_back);
+        let verified = bed.cli(&["audit", "verify"], &[]);
+        verified.refused("the tables do not agree with the audit log");
+        assert!(verified.stderr.contains(what), "{}", verified.stderr);
+        bed.restore(&now).await;
+        fs::remove_file(now).expect("the copy goes");
+    }
+}
+
+/// The statement that makes a row again what it is now.
+fn put_back(bed: &TestBed, table: &str, row: &str) -> String {
+    let columns = bed.sql(&format!("SELECT name FROM pragma_table_info('{table}')"));
+    let quoted = columns
+        .lines()
+        .map(|column| format!("'{column} = ' || quote({column})"));
+    let quoted = quoted.collect::<Vec<_>>().join(" || ', ' || ");
+    let set = bed.sql(&format!("SELECT {quoted} FROM {table} WHERE {row}"));
+    format!("UPDATE {table} SET {set} WHERE {row}")
+}

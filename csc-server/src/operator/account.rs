@@ -61,7 +61,7 @@ impl State {
 }
 
 /// What the audit log vouches for.
-pub const TABLE: audit::Table = audit::table!(
+pub(super) const TABLE: audit::Table = audit::table!(
     "operator",
     key ["id"],
     told ["version", "login_failures", "login_after", "next_step"],

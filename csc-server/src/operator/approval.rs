@@ -45,7 +45,7 @@ impl State {
 }
 
 /// What the audit log vouches for.
-pub const TABLE: audit::Table = audit::table!(
+pub(super) const TABLE: audit::Table = audit::table!(
     "approval",
     key ["id"],
     told ["version", "state"],

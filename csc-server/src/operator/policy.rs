@@ -21,7 +21,7 @@ use crate::{
 const ONE: i64 = 1;
 
 /// What the audit log vouches for.
-pub const TABLE: audit::Table = audit::table!(
+pub(super) const TABLE: audit::Table = audit::table!(
     "policy",
     key ["id"],
     told ["version"],
