@@ -19,6 +19,7 @@ use crate::{
     database::Database,
     mail::MailServer,
     server::Server,
+    staff::Desk,
     wait,
     wire::Api,
 };
@@ -39,6 +40,7 @@ pub struct TestBed {
     database: Database,
     server: Mutex<Option<Server>>,
     terminal: Mutex<()>,
+    pub(crate) desk: Desk,
     _mail_server: Option<MailServer>,
     _janitor: Child,
 }
@@ -121,10 +123,11 @@ impl Builder {
             database,
             server: Mutex::default(),
             terminal: Mutex::default(),
+            desk: Desk::default(),
             _mail_server: mail_server,
             _janitor: janitor,
         };
-        bed.cli(&["slot", "init"], &[]).expect("slot init");
+        bed.found();
         bed.start().await;
         bed
     }
@@ -136,11 +139,13 @@ impl TestBed {
         Builder::default()
     }
 
-    /// Runs `csc-server` with these arguments, and these lines on standard input, on this bed's configuration.
-    pub fn cli(&self, arguments: &[&str], stdin: &[&str]) -> Run {
+    /// Runs `csc-server` at the terminal of this operator, or of nobody.
+    pub fn terminal(&self, name: Option<&str>, arguments: &[&str], stdin: &[&str]) -> Run {
         // One after the other: SoftHSM shows a token without its name while another process logs in to it.
         let _terminal = self.terminal.lock().unwrap_or_else(PoisonError::into_inner);
-        binary::run(self.csc_server().args(arguments), stdin)
+        let session = self.staff().session(name.unwrap_or("nobody"));
+        let mut command = self.csc_server();
+        binary::run(command.env("CSC_SESSION", session).args(arguments), stdin)
     }
 
     /// The audit log is intact, and every row of the tables is what it says.
@@ -208,8 +213,13 @@ impl TestBed {
     /// Stops the service, makes a new database from a backup, and starts the service on it, with the tokens that are there.
     pub async fn restore(&self, dump: &Path) {
         assert!(self.stop().await.success(), "the service stops");
-        self.database.restore(dump);
+        self.replace_database(dump);
         self.start().await;
+    }
+
+    /// Makes a new database from a backup, while the service does not run.
+    pub fn replace_database(&self, dump: &Path) {
+        self.database.restore(dump);
     }
 
     /// Starts a second process on the same database and tokens: on PostgreSQL only, as operators do.

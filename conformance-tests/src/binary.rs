@@ -15,6 +15,8 @@ pub struct Run {
     pub stderr: String,
     /// Whether it ended with status 0.
     pub success: bool,
+    /// The status, unless a signal ended it.
+    pub code: Option<i32>,
 }
 
 impl Run {
@@ -69,5 +71,6 @@ pub fn run(command: &mut Command, stdin: &[&str]) -> Run {
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         success: output.status.success(),
+        code: output.status.code(),
     }
 }

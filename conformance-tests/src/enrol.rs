@@ -29,11 +29,17 @@ pub struct Otp {
     pub id: String,
 }
 
-/// An authenticator app.
+/// An authenticator app of a holder.
 pub struct Totp {
     /// The identifier on the command line.
     pub id: String,
     app: totp_rs::Totp,
+}
+
+/// An authenticator app of an operator, who never types a code twice.
+pub(crate) struct App {
+    app: totp_rs::Totp,
+    next: u64,
 }
 
 /// A token that counts, as its maker delivers it.
@@ -164,18 +170,9 @@ impl TestBed {
         let printed = self
             .cli(&[&add[..], arguments].concat(), &[])
             .expect("otp add");
-        let uri = printed
-            .lines()
-            .find_map(|line| line.find("otpauth://").map(|at| line.split_at(at).1.trim()));
-        let uri = uri.unwrap_or_else(|| panic!("no otpauth:// line in:\n{printed}"));
-        if let Some((_, secret)) = uri.split_once("secret=") {
-            canary::register(secret.split('&').next().unwrap_or_default());
-        }
-        let app =
-            totp_rs::Totp::from_url_unchecked(uri).unwrap_or_else(|error| panic!("{uri}: {error}"));
         Totp {
             id: value_of(&printed, "otp"),
-            app,
+            app: app_of(&printed),
         }
     }
 
@@ -289,17 +286,43 @@ impl Holder {
 impl Totp {
     /// The code of now, or of some steps of 30 seconds from now.
     pub fn code(&self, steps: i64) -> String {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "an authenticator app goes by the wall clock"
-        )]
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("it is after 1970")
-            .as_secs();
-        let code = self.app.generate(now.saturating_add_signed(30 * steps));
+        let code = self.app.generate(now().saturating_add_signed(30 * steps));
         canary::register(code.to_string())
     }
+}
+
+impl App {
+    pub(crate) fn new(app: totp_rs::Totp) -> Self {
+        Self { app, next: 0 }
+    }
+
+    /// The code of now, or, when that was typed, of the step after: an app may be a step early.
+    pub(crate) fn next_code(&mut self) -> String {
+        let step = self.next.max(now() / 30);
+        self.next = step + 1;
+        canary::register(self.app.generate(30 * step).to_string())
+    }
+}
+
+/// The app that scans what a command printed.
+pub(crate) fn app_of(printed: &str) -> totp_rs::Totp {
+    let uri = printed
+        .lines()
+        .find_map(|line| line.find("otpauth://").map(|at| line.split_at(at).1.trim()));
+    let uri = uri.unwrap_or_else(|| panic!("no otpauth:// line in:\n{printed}"));
+    if let Some((_, secret)) = uri.split_once("secret=") {
+        canary::register(secret.split('&').next().unwrap_or_default());
+    }
+    totp_rs::Totp::from_url_unchecked(uri).unwrap_or_else(|error| panic!("{uri}: {error}"))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an authenticator app goes by the wall clock"
+)]
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.expect("it is after 1970").as_secs()
 }
 
 impl Token {

@@ -23,6 +23,7 @@ mod mail;
 mod openssl;
 mod server;
 mod signer;
+mod staff;
 mod tables;
 mod time_source;
 mod wait;
@@ -35,6 +36,9 @@ pub use enrol::{Client, Credential, Holder, KeySpec, Otp, Token, Totp};
 pub use gateway::Gateway;
 pub use openssl::{Scheme, assert_signs, pem};
 pub use signer::Signer;
+pub use staff::{
+    ROLES, Staff, first_password as first_password_of, password as password_of, request_of,
+};
 pub use tables::{Refusal, assert_refusals};
 pub use time_source::TimeSource;
 pub use wait::until;

@@ -48,6 +48,11 @@ impl TestBed {
 }
 
 impl Signer<'_> {
+    /// The service this person signs with.
+    pub fn bed(&self) -> &TestBed {
+        self.bed
+    }
+
     /// Another credential of the same person and codes.
     pub fn another_credential(&self) -> Credential {
         self.bed.credential(

@@ -101,6 +101,7 @@ async fn each_start_records_what_is_weak() {
     let path = bed.dir().join("csc-server.toml");
     let text = fs::read_to_string(&path).expect("the configuration is there");
     fs::write(&path, text.replace("\"unblock\"", "\"reset\"")).expect("it can be written");
+    bed.staff().set_policy();
     bed.start().await;
     let loaded = events(&bed, "CONFIG_LOADED");
     let weak: Vec<_> = loaded.iter().map(|event| event["weak"].clone()).collect();
@@ -140,6 +141,7 @@ async fn the_terms_a_holder_accepts_are_recorded() {
     let bed = builder.start().await;
     let signer = bed.signer().await;
     let document = fs::read(bed.dir().join("csc-server.toml")).expect("the document is there");
+    let officer = bed.sql("SELECT id FROM operator WHERE name = 'ra-officer'");
     assert_eq!(
         events(&bed, "TERMS_ACCEPTED"),
         [json!({
@@ -147,6 +149,7 @@ async fn the_terms_a_holder_accepts_are_recorded() {
             "credential": signer.credential.id,
             "version": "2026-11",
             "hash": hex::encode(Sha256::digest(document)),
+            "actor": {"kind": "operator", "id": officer, "role": "ra-officer"},
         })]
     );
 }

@@ -80,6 +80,14 @@ identifier! {
     FactorId
 }
 identifier! {
+    /// A privileged person.
+    OperatorId
+}
+identifier! {
+    /// A request for the approval of a second officer.
+    ApprovalId
+}
+identifier! {
     /// An activation: today always a SAD.
     ActivationId
 }

@@ -3,13 +3,14 @@
 //! One request reads straight down, each folder using only folders below it:
 //!
 //! ```text
-//! api → app → worker → signing → credential → oauth → factor → holder → jobs → notify → audit → sealed → store → config, clock, ids
-//!       rotation ↗   enrolment → ca
+//! api → app → worker → signing → credential → oauth → factor → holder → operator → password, otp → jobs → notify → audit → sealed
+//!       rotation ↗   enrolment → ca                                        → store; everything → config, clock, ids, actor
 //! ```
 //!
 //! A signature: `api/routes.rs` → `api/signatures/sign_hash.rs` → `credential/sad.rs` (the SAD is redeemed for a
 //! [`credential::Permit`]) → `signing/hash.rs` (the permit is spent) → `hsm-adapter`.
 
+pub mod actor;
 pub mod admin;
 pub mod api;
 pub mod app;
@@ -30,6 +31,9 @@ pub mod memory;
 pub mod monitor;
 pub mod notify;
 pub mod oauth;
+pub mod operator;
+pub mod otp;
+pub mod password;
 pub mod rotation;
 pub mod sealed;
 pub mod signing;

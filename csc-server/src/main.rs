@@ -2,7 +2,6 @@
 
 use std::{alloc::System, process::ExitCode};
 
-use clap::Parser;
 use zeroizing_alloc::ZeroAlloc;
 
 /// What is given back is wiped first: a PIN also passes through buffers of TLS, HTTP and JSON, whose types know nothing of it (SC-103).
@@ -16,5 +15,5 @@ async fn main() -> ExitCode {
     if csc_server::memory::protect().is_err() || provider.install_default().is_err() {
         return ExitCode::FAILURE;
     }
-    csc_server::commands::run(csc_server::commands::Arguments::parse()).await
+    csc_server::commands::run().await
 }

@@ -1,4 +1,4 @@
-//! What units may rely on, on SQLite and on PostgreSQL. PostgreSQL is the one that `conformance-tests/run` starts.
+//! What units may rely on, on SQLite and on PostgreSQL.
 
 #![expect(
     clippy::expect_used,

@@ -26,6 +26,7 @@ async fn a_dearer_stretching_takes_hold_at_the_next_pin() {
     let dearer = "[pin.argon2]\nmemory = 20480\npasses = 3\nlanes = 1\n";
     assert!(bed.stop().await.success());
     fs::write(&file, format!("{dearer}\n{config}")).expect("another configuration");
+    bed.staff().set_policy();
     bed.start().await;
     assert_eq!(column(&bed, COST), [before.as_str()]);
 
@@ -105,18 +106,27 @@ async fn the_version_in_use_is_not_destroyed_and_each_step_is_on_record() {
 
     let events = column(
         &bed,
-        "SELECT event FROM audit WHERE event LIKE '%MASTER_%' ORDER BY time",
+        "SELECT event FROM audit WHERE event LIKE '{\"event\":\"MASTER_%' ORDER BY time",
     );
-    let rotations: Vec<_> = events
+    let rotations: Vec<Value> = events
         .iter()
-        .filter(|event| !event.contains("MASTER_CREATED"))
+        .map(|event| serde_json::from_str(event).expect("JSON"))
+        .filter(|event: &Value| event["event"] != "MASTER_CREATED")
         .collect();
+    let officer = bed.sql("SELECT id FROM operator WHERE name = 'first'");
     let expected = [
-        r#"{"event":"MASTER_ROTATED","key":"store","version":2}"#,
-        r#"{"event":"MASTER_RETIRED","key":"store","version":1}"#,
-        r#"{"event":"MASTER_DESTROYED","key":"store","version":1}"#,
+        ("MASTER_ROTATED", 2),
+        ("MASTER_RETIRED", 1),
+        ("MASTER_DESTROYED", 1),
     ];
-    assert_eq!(rotations, expected);
+    assert_eq!(rotations.len(), expected.len(), "{rotations:?}");
+    for (event, (name, version)) in rotations.iter().zip(expected) {
+        let actor = json!({"kind": "operator", "id": officer, "role": "security-officer",
+                           "approval": event["actor"]["approval"]});
+        let whole = json!({"event": name, "key": "store", "version": version, "actor": actor});
+        assert_eq!(*event, whole);
+        assert!(event["actor"]["approval"].is_string(), "{event}");
+    }
     let metrics = bed.admin().request(reqwest::Method::GET, "/metrics");
     let metrics = bed.admin().send(metrics).await.text;
     assert!(

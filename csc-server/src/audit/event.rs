@@ -396,6 +396,80 @@ pub enum Event {
     KeyIntegrityFail {
         credential: String,
     },
+    /// The time step of the code: the witness of the count in its row.
+    OperatorLoginOk {
+        operator: String,
+        step: i64,
+    },
+    OperatorLogout {
+        operator: String,
+    },
+    /// A password of his own, and the seed for his app.
+    OperatorEnrolled {
+        operator: String,
+    },
+    OperatorReset {
+        operator: String,
+    },
+    /// No operator when there is none of this name, or his time has not come.
+    OperatorLoginFail {
+        operator: Option<String>,
+    },
+    OperatorPasswordChanged {
+        operator: String,
+    },
+    /// No operator when accounts are gone.
+    OperatorIntegrityFail {
+        operator: Option<String>,
+    },
+    CapabilityRefused {
+        capability: &'static str,
+    },
+    UserCreated {
+        operator: String,
+        roles: String,
+    },
+    RoleGranted {
+        operator: String,
+        role: &'static str,
+    },
+    RoleRemoved {
+        operator: String,
+        role: &'static str,
+    },
+    /// SHA-256 over the command with its arguments, which may have names in it.
+    DualRequest {
+        approval: String,
+        capability: &'static str,
+        command_hash: String,
+    },
+    DualApprove {
+        approval: String,
+    },
+    DualRefuse {
+        approval: String,
+    },
+    DualUsed {
+        approval: String,
+    },
+    /// Who acted could not approve, refuse or use it: `requester`, `other`, `waiting`, `approved`, `refused`, `used`, `expired` or
+    /// `approver`.
+    DualRejected {
+        approval: String,
+        reason: &'static str,
+    },
+    /// SHA-256 over the settings.
+    PolicyChanged {
+        hash: String,
+    },
+    /// Before the first of them.
+    MassStatusChange {
+        status: &'static str,
+        credentials: u64,
+    },
+    ApprovalIntegrityFail {
+        approval: String,
+    },
 }
 
 /// A token that was issued: SHA-256 of it, and the record of its row.

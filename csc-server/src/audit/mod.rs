@@ -31,15 +31,29 @@ pub use row::{Hash, Row};
 pub use table::Table;
 pub(crate) use table::{table, text};
 
+use serde::Serialize;
+
 use crate::{
+    actor::Actor,
     clock::Millis,
     store::{Entry, Store, StoreError, Tx},
 };
 
-/// Records an event in the transaction that makes it true. `person` is the pseudonym of whom it is about, or empty.
+/// Records an event in the transaction that makes it true, and who acts. `person` is the pseudonym of whom it is about, or empty.
 pub fn record(tx: &mut Tx, time: Millis, person: &str, event: &Event) {
-    // The enum holds strings and integers only, which always serialise.
-    let event = serde_json::to_string(event).unwrap_or_default();
+    #[derive(Serialize)]
+    struct Recorded<'a> {
+        #[serde(flatten)]
+        event: &'a Event,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        actor: Option<&'a Actor>,
+    }
+    let recorded = Recorded {
+        event,
+        actor: tx.actor(),
+    };
+    // Strings and integers only, which always serialise.
+    let event = serde_json::to_string(&recorded).unwrap_or_default();
     tx.record(Entry {
         time,
         event,

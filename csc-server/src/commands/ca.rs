@@ -1,12 +1,10 @@
 //! `csc-server ca …`
 
-use std::path::Path;
-
 use anyhow::Result;
 use clap::Subcommand;
 use x509_cert::der::{Decode, EncodePem, pem::LineEnding};
 
-use super::{context::Context, terminal::say};
+use super::{caller::Caller, terminal::say};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -15,9 +13,9 @@ pub(super) enum Command {
 }
 
 impl Command {
-    pub(super) async fn run(self, config: &Path) -> Result<()> {
+    pub(super) async fn run(self, caller: &Caller) -> Result<()> {
         let Self::Certificate = self;
-        let der = Context::open(config).await?.ca_certificate().await?;
+        let der = caller.open().await?.ca_certificate().await?;
         let pem = x509_cert::Certificate::from_der(&der)?.to_pem(LineEnding::LF)?;
         say(pem.trim_end());
         Ok(())

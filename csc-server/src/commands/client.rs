@@ -1,11 +1,9 @@
 //! `csc-server client …`
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
 
-use super::{context::Context, terminal::say};
+use super::{caller::Caller, terminal::say};
 use crate::ids::ClientId;
 
 #[derive(Debug, Subcommand)]
@@ -31,18 +29,17 @@ pub(super) enum Command {
 }
 
 impl Command {
-    pub(super) async fn run(self, config: &Path) -> Result<()> {
-        let context = Context::open(config).await?;
+    pub(super) async fn run(self, caller: &Caller) -> Result<()> {
+        let context = caller.act().await?;
         let clients = context.clients();
         match self {
             Self::Add { id, name } => {
-                let secret = context.vault(context.stretcher())?.secret().await?;
+                let secret = context.vault()?.secret().await?;
                 clients.add(&id, &name, &secret).await?;
                 say(&format!("secret: {}", secret.expose()));
             }
             Self::Link { client, holder } => {
-                let stretcher = context.stretcher();
-                let accounts = context.accounts(&context.vault(stretcher.clone())?, &stretcher);
+                let accounts = context.accounts(&context.vault()?);
                 let holder = context.holder(&accounts, &holder).await?;
                 let found = clients.find(&ClientId::new(client.as_str())).await?;
                 let client = found.with_context(|| {

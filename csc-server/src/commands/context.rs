@@ -1,6 +1,9 @@
 //! What commands open: configuration, database, slots.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use anyhow::{Context as _, Result, bail};
 use hsm_adapter::{
@@ -18,6 +21,7 @@ use crate::{
     factor::Factors,
     holder::{Accounts, Holder},
     oauth::client::Clients,
+    operator::{Operators, Watch},
     params,
     rotation::Rotation,
     store::{Location, Store},
@@ -28,6 +32,8 @@ pub(super) struct Context {
     pub config: Config,
     pub clock: Clock,
     pub store: Store,
+    stretcher: Stretcher,
+    vault: OnceLock<Vault>,
 }
 
 impl Context {
@@ -38,16 +44,22 @@ impl Context {
         let location = location(&config)?;
         let store = Store::open(&location, config.store.readers, Box::new(Chain::start())).await?;
         Ok(Self {
+            stretcher: stretcher(&config),
+            vault: OnceLock::new(),
             config,
             clock: Clock::System,
             store,
         })
     }
 
-    /// The holder slot.
-    pub(super) fn vault(&self, stretcher: Stretcher) -> Result<Vault> {
+    /// The holder slot, opened when first asked for.
+    pub(super) fn vault(&self) -> Result<Vault> {
+        if let Some(vault) = self.vault.get() {
+            return Ok(vault.clone());
+        }
         let slot = self.slot(Role::Holder)?;
-        Ok(Vault::new(pool(slot)?, stretcher, slot.open_keys))
+        let vault = Vault::new(pool(slot)?, self.stretcher.clone(), slot.open_keys);
+        Ok(self.vault.get_or_init(|| vault).clone())
     }
 
     /// Records that the service starts, and with which configuration (SC-104).
@@ -112,13 +124,29 @@ impl Context {
             .get(0)?)
     }
 
+    /// The accounts of operators.
+    pub(super) fn operators(&self) -> Result<Operators> {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        Ok(Operators::new(
+            store,
+            clock,
+            self.vault()?,
+            self.stretcher.clone(),
+        ))
+    }
+
+    /// Watches over them.
+    pub(super) fn watch(&self) -> Result<Watch> {
+        Ok(Watch::new(self.operators()?))
+    }
+
     /// The accounts of holders, with this vault.
-    pub(super) fn accounts(&self, vault: &Vault, stretcher: &Stretcher) -> Accounts {
+    pub(super) fn accounts(&self, vault: &Vault) -> Accounts {
         Accounts::new(
             self.store.clone(),
             self.clock.clone(),
             vault.clone(),
-            stretcher.clone(),
+            self.stretcher.clone(),
         )
     }
 
@@ -153,7 +181,7 @@ impl Context {
 
     /// The stretcher of the configuration.
     pub(super) fn stretcher(&self) -> Stretcher {
-        stretcher(&self.config)
+        self.stretcher.clone()
     }
 
     /// The holder with this user name.

@@ -1,17 +1,17 @@
 //! `csc-server credential …`
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use hsm_adapter::{KeyAlgorithm, Pin, Puk, Vault};
 
 use super::{
+    caller::Caller,
     context::Context,
-    terminal::{new_secret, say, secret},
+    mass,
+    terminal::{code, new_secret, say, secret},
 };
 use crate::{
-    credential::{Credential, Expired, Keys},
+    credential::{Credential, Expired, Keys, Status},
     enrolment::{Enrolment, NewPin, Request, Terms},
     factor::{Error as FactorError, Otp, Purpose},
     holder::Holder,
@@ -34,6 +34,10 @@ pub(super) enum Command {
     Reactivate(Which),
     /// Revoke for good, and destroy the key.
     Revoke(Which),
+    /// Suspend every active credential: when CA or HSM may be compromised. What was interrupted goes on when it is run again.
+    SuspendAll,
+    /// Revoke every credential for good, and destroy all keys: when CA or HSM are compromised.
+    RevokeAll,
     /// Destroy the keys whose certificates have expired by the clock of this machine.
     DestroyExpired,
 }
@@ -65,35 +69,40 @@ pub(super) struct Add {
 }
 
 impl Command {
-    pub(super) async fn run(self, config: &Path) -> Result<()> {
-        let context = Context::open(config).await?;
+    pub(super) async fn run(self, caller: &Caller) -> Result<()> {
         match self {
-            Self::Add(add) => add.run(context).await,
-            Self::ChangePin(which) => which.open(&context).await?.change_pin().await,
-            Self::Unblock(which) => which.open(&context).await?.unblock().await,
-            Self::ResetPin(which) => which.open(&context).await?.reset_pin().await,
+            Self::Add(add) => add.run(caller.act().await?).await,
+            // The holder's own: PIN, PUK and codes open them, and no operator does.
+            Self::ChangePin(which) => which.open(&caller.open().await?).await?.change_pin().await,
+            Self::Unblock(which) => which.open(&caller.open().await?).await?.unblock().await,
+            Self::ResetPin(which) => which.open(&caller.open().await?).await?.reset_pin().await,
             Self::Suspend(which) => {
+                let context = caller.act().await?;
                 let opened = which.open(&context).await?;
                 opened.keys.suspend(&opened.credential).await?;
                 opened.done("is suspended")
             }
             Self::Reactivate(which) => {
+                let context = caller.act().await?;
                 let opened = which.open(&context).await?;
                 opened.keys.reactivate(&opened.credential).await?;
                 opened.done("is active")
             }
             Self::Revoke(which) => {
+                let context = caller.act().await?;
                 let opened = which.open(&context).await?;
                 opened.keys.revoke_credential(&opened.credential).await?;
                 opened.done("is revoked, and its key destroyed")
             }
-            Self::DestroyExpired => destroy_expired(&context).await,
+            Self::SuspendAll => mass::change(&caller.act().await?, Status::Suspended).await,
+            Self::RevokeAll => mass::change(&caller.act().await?, Status::Revoked).await,
+            Self::DestroyExpired => destroy_expired(&caller.act().await?).await,
         }
     }
 }
 
 async fn destroy_expired(context: &Context) -> Result<()> {
-    let keys = context.keys(&context.vault(context.stretcher())?);
+    let keys = context.keys(&context.vault()?);
     let Expired { destroyed, damaged } = keys.destroy_expired().await?;
     say(&format!("keys destroyed: {destroyed}"));
     if damaged > 0 {
@@ -108,7 +117,7 @@ impl Which {
     async fn open(self, context: &Context) -> Result<Opened<'_>> {
         let id = CredentialId::new(self.credential);
         let found = Credential::by_id(&context.store, &id).await?;
-        let vault = context.vault(context.stretcher())?;
+        let vault = context.vault()?;
         Ok(Opened {
             credential: found.with_context(|| format!("there is no credential '{id}'"))?,
             keys: context.keys(&vault),
@@ -178,7 +187,7 @@ impl Opened<'_> {
             Err(FactorError::Offline) => {}
             Err(error) => return Err(error.into()),
         }
-        Otp::parse(&secret("One-time code")?).context("a code has 6 or 8 digits")
+        code("One-time code")
     }
 
     async fn new_pin(&self) -> Result<NewPin> {
@@ -187,9 +196,7 @@ impl Opened<'_> {
     }
 
     async fn holder(&self) -> Result<Holder> {
-        let accounts = self
-            .context
-            .accounts(&self.vault, &self.context.stretcher());
+        let accounts = self.context.accounts(&self.vault);
         let holder = accounts.by_id(&self.credential.holder).await?;
         holder.context("the credential has lost its holder")
     }
@@ -202,10 +209,9 @@ impl Opened<'_> {
 
 impl Add {
     async fn run(self, context: Context) -> Result<()> {
-        let stretcher = context.stretcher();
-        let vault = context.vault(stretcher.clone())?;
+        let vault = context.vault()?;
         let holder = context
-            .holder(&context.accounts(&vault, &stretcher), &self.holder)
+            .holder(&context.accounts(&vault), &self.holder)
             .await?;
         let factor = FactorId::new(self.otp);
         let found = context.factors(&vault).find(&factor).await?;

@@ -1,13 +1,11 @@
 //! `csc-server history`
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::Args;
 use serde_json::json;
 
-use super::{context::Context, terminal::say};
+use super::{caller::Caller, context::Context, terminal::say};
 use crate::{
     audit::{self, Event},
     credential::{Credential, history},
@@ -22,8 +20,8 @@ pub(super) struct History {
 }
 
 impl History {
-    pub(super) async fn run(self, config: &Path) -> Result<()> {
-        let Context { store, clock, .. } = Context::open(config).await?;
+    pub(super) async fn run(self, caller: &Caller) -> Result<()> {
+        let Context { store, clock, .. } = caller.act().await?;
         let id = CredentialId::new(self.credential);
         let credential = Credential::by_id(&store, &id)
             .await?

@@ -1,15 +1,13 @@
 //! `csc-server holder …`
 
-use std::path::Path;
-
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
-    context::Context,
+    caller::Caller,
     terminal::{new_secret, say},
 };
-use crate::holder::{Accounts, NewHolder};
+use crate::holder::NewHolder;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -54,16 +52,14 @@ enum Language {
 }
 
 impl Command {
-    pub(super) async fn run(self, config: &Path) -> Result<()> {
-        let context = Context::open(config).await?;
-        let stretcher = context.stretcher();
-        let vault = context.vault(stretcher.clone())?;
-        let accounts = context.accounts(&vault, &stretcher);
+    pub(super) async fn run(self, caller: &Caller) -> Result<()> {
         let (user, blocked) = match self {
-            Self::Add(add) => return add.run(&accounts).await,
+            Self::Add(add) => return add.run(caller).await,
             Self::Block(which) => (which.user, true),
             Self::Unblock(which) => (which.user, false),
         };
+        let context = caller.act().await?;
+        let accounts = context.accounts(&context.vault()?);
         let holder = context.holder(&accounts, &user).await?;
         accounts.set_blocked(&holder, blocked).await?;
         say(&format!(
@@ -75,7 +71,9 @@ impl Command {
 }
 
 impl Add {
-    async fn run(self, accounts: &Accounts) -> Result<()> {
+    async fn run(self, caller: &Caller) -> Result<()> {
+        let context = caller.act().await?;
+        let accounts = context.accounts(&context.vault()?);
         let password = new_secret("Password")?;
         let new = NewHolder {
             user_name: self.user,

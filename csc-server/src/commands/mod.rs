@@ -1,33 +1,39 @@
 //! What an operator types.
 
+mod approval;
 mod audit;
 mod ca;
+mod caller;
 mod client;
 mod context;
 mod credential;
 mod history;
 mod holder;
+mod mass;
+mod operator;
 mod otp;
+mod policy;
 mod serve;
+mod session;
 mod slot;
 mod terminal;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use self::caller::{Caller, Options};
+use crate::operator::Error as OperatorError;
+
+/// How a command ends that waits for a second officer.
+const WAITING: u8 = 3;
 
 /// Remote signing service (Cloud Signature Consortium API).
 #[derive(Debug, Parser)]
 #[command(version, about)]
-pub struct Arguments {
-    /// Configuration file; `deploy/csc-server.toml` is the commented reference.
-    #[arg(
-        long,
-        env = "CSC_CONFIG",
-        default_value = "csc-server.toml",
-        global = true
-    )]
-    config: PathBuf,
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
     #[command(subcommand)]
     command: Command,
 }
@@ -59,27 +65,90 @@ enum Command {
     Audit(audit::Command),
     /// What was signed with a credential, one JSON object a line.
     History(history::History),
+    /// Begin a session: every command of an operator wants one.
+    Login(session::Login),
+    /// End the session.
+    Logout,
+    /// Who runs the service.
+    #[command(subcommand)]
+    Operator(operator::Command),
+    /// The settings that two security officers approve.
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// What takes two officers.
+    #[command(subcommand)]
+    Approval(approval::Command),
 }
 
-/// Runs a command: success, or one sentence on standard error about what is wrong.
-pub async fn run(arguments: Arguments) -> ExitCode {
-    let config = arguments.config.as_path();
+/// Runs the command of this process: success, or one sentence on standard error about what is wrong.
+pub async fn run() -> ExitCode {
+    let definition = Arguments::command();
+    let matches = definition.clone().get_matches();
+    let arguments = match Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
+    let caller = &Caller::new(arguments.options, &definition, &matches);
     let ended = match arguments.command {
-        Command::Serve => serve::run(config).await,
-        Command::Slot(command) => command.run(config).await,
-        Command::Ca(command) => command.run(config).await,
-        Command::Holder(command) => command.run(config).await,
-        Command::Otp(command) => command.run(config).await,
-        Command::Credential(command) => command.run(config).await,
-        Command::Client(command) => command.run(config).await,
-        Command::Audit(command) => command.run(config).await,
-        Command::History(history) => history.run(config).await,
+        Command::Serve => serve::run(caller).await,
+        Command::Slot(command) => command.run(caller).await,
+        Command::Ca(command) => command.run(caller).await,
+        Command::Holder(command) => command.run(caller).await,
+        Command::Otp(command) => command.run(caller).await,
+        Command::Credential(command) => command.run(caller).await,
+        Command::Client(command) => command.run(caller).await,
+        Command::Audit(command) => command.run(caller).await,
+        Command::History(history) => history.run(caller).await,
+        Command::Login(login) => login.run(caller).await,
+        Command::Logout => session::log_out(caller).await,
+        Command::Policy(command) => command.run(caller).await,
+        Command::Operator(command) => command.run(caller).await,
+        Command::Approval(command) => command.run(caller).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            terminal::complain(&error);
-            ExitCode::FAILURE
+        Err(error) => match error.downcast_ref() {
+            Some(waiting @ OperatorError::Waiting(_)) => {
+                terminal::say(&waiting.to_string());
+                ExitCode::from(WAITING)
+            }
+            _ => {
+                terminal::complain(&error);
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::{access, commands};
+
+    /// Every command that can be given, by the names before its arguments.
+    fn leaves(command: &clap::Command, name: &str, into: &mut Vec<String>) {
+        for below in command.get_subcommands() {
+            let name = format!("{name} {}", below.get_name());
+            match below.has_subcommands() {
+                true => leaves(below, &name, into),
+                false => into.push(name.trim().to_owned()),
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_has_its_row_in_the_table_and_every_row_its_command() {
+        let mut leaves_of_all = Vec::new();
+        leaves(&Arguments::command(), "", &mut leaves_of_all);
+        for command in &leaves_of_all {
+            assert!(access(command, &[]).is_some(), "no row for '{command}'");
+        }
+        for row in commands() {
+            let name = row.split(" --").next().unwrap_or(row);
+            assert!(
+                leaves_of_all.iter().any(|command| command == name),
+                "no command '{row}'"
+            );
         }
     }
 }

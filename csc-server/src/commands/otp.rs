@@ -1,15 +1,15 @@
 //! `csc-server otp …`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use hsm_adapter::Vault;
-use qrcode::{QrCode, render::unicode::Dense1x2};
 
 use super::{
+    caller::Caller,
     context::Context,
-    terminal::{complain_of, progress, say, secret},
+    terminal::{complain_of, progress, say, say_otpauth, secret},
 };
 use crate::{
     clock::generalized,
@@ -100,8 +100,8 @@ enum Format {
 }
 
 impl Command {
-    pub(super) async fn run(self, config: &Path) -> Result<()> {
-        let office = Office::open(config).await?;
+    pub(super) async fn run(self, caller: &Caller) -> Result<()> {
+        let office = Office::open(caller).await?;
         match self {
             Self::Add(add) => office.add(add).await,
             Self::List { holder } => office.list(&holder).await,
@@ -126,9 +126,9 @@ struct Office {
 }
 
 impl Office {
-    async fn open(config: &Path) -> Result<Self> {
-        let context = Context::open(config).await?;
-        let vault = context.vault(context.stretcher())?;
+    async fn open(caller: &Caller) -> Result<Self> {
+        let context = caller.act().await?;
+        let vault = context.vault()?;
         Ok(Self {
             factors: context.factors(&vault),
             context,
@@ -137,9 +137,7 @@ impl Office {
     }
 
     async fn holder(&self, user_name: &str) -> Result<Holder> {
-        let accounts = self
-            .context
-            .accounts(&self.vault, &self.context.stretcher());
+        let accounts = self.context.accounts(&self.vault);
         self.context.holder(&accounts, user_name).await
     }
 
@@ -165,9 +163,7 @@ impl Office {
                 let digits = add.digits.parse()?;
                 let enrolled = self.factors.enrol_totp(&holder, add.algorithm, digits);
                 let (id, uri) = enrolled.await?;
-                say(&QrCode::new(uri.as_bytes())?.render::<Dense1x2>().build());
-                say("Scan this with the authenticator app; it is not shown again.");
-                say(&uri);
+                say_otpauth(&uri)?;
                 id
             }
             (_, _) => bail!("--number goes with --kind sms"),

@@ -1,7 +1,5 @@
 //! `csc-server serve`
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::{
@@ -9,7 +7,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::context::Context;
+use super::{caller::Caller, context::Context};
 use crate::{
     admin, api,
     app::{App, Dependencies},
@@ -17,22 +15,31 @@ use crate::{
     listener::{Limits, Listener, TlsFiles},
     monitor::Monitor,
     notify::Sender,
+    operator::{self, Standing},
     rotation::Mover,
     timekeeper::Timekeeper,
     worker::Worker,
 };
 
 /// Runs the service until SIGTERM or SIGINT, then lets requests in flight finish.
-pub(super) async fn run(path: &Path) -> Result<()> {
+pub(super) async fn run(caller: &Caller) -> Result<()> {
     log();
-    let context = Context::open(path).await?;
+    let context = caller.open().await?;
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .context("metrics")?;
     let stretcher = context.stretcher();
-    let vault = context.vault(stretcher.clone())?;
+    let vault = context.vault()?;
     context.started().await?;
     context.selftest(&vault).await?;
+    let mut watch = context.watch()?;
+    if watch.look().await? == Standing::NoAccounts {
+        return Err(operator::Error::NoAccounts.into());
+    }
+    context
+        .operators()?
+        .check_policy(&context.config.policy)
+        .await?;
     context.rotation(&vault).register().await?;
     let issuer = context.issuer()?;
     context.apart(&vault, &issuer).await?;
@@ -45,6 +52,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         config,
         clock,
         store,
+        ..
     } = context;
 
     let tls = TlsFiles {
@@ -89,6 +97,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         issuer.clone(),
     );
     let monitor = tokio::spawn(monitor.run(stopped.clone()));
+    let watch = tokio::spawn(watch.run(stopped.clone()));
     let clock_watch = tokio::spawn(timekeeper.run(stopped.clone()));
     let kept = tokio::spawn({
         let (keeper, stopped) = (keeper.clone(), stopped.clone());
@@ -124,6 +133,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
     tokio::join!(api, admin);
     worker.await.context("the work of the background failed")?;
     monitor.await.context("the monitor of the slots failed")?;
+    watch.await.context("the watch over operators failed")?;
     clock_watch.await.context("the timekeeper failed")?;
     kept.await.context("the keeper of the audit log failed")?;
     mover.await.context("the mover of rows failed")?;

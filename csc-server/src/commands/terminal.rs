@@ -9,11 +9,25 @@ use std::io::{BufRead, IsTerminal};
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use qrcode::{QrCode, render::unicode::Dense1x2};
 use zeroize::Zeroizing;
+
+use crate::otp::Otp;
 
 /// Prints a line.
 pub(super) fn say(line: &str) {
     println!("{line}");
+}
+
+/// Prints what an authenticator app scans, and the same as text.
+///
+/// # Errors
+/// When it is too long for a QR code.
+pub(super) fn say_otpauth(uri: &str) -> Result<()> {
+    say(&QrCode::new(uri.as_bytes())?.render::<Dense1x2>().build());
+    say("Scan this with the authenticator app; it is not shown again.");
+    say(uri);
+    Ok(())
 }
 
 /// Prints what went wrong, with its causes.
@@ -58,6 +72,14 @@ pub(super) fn secret(what: &str) -> Result<Zeroizing<String>> {
         return Ok(Zeroizing::new(typed));
     }
     line(what)
+}
+
+/// A one-time code, asked for or read as secrets are.
+///
+/// # Errors
+/// When there is nothing to read, or it can be no code.
+pub(super) fn code(what: &str) -> Result<Otp> {
+    Otp::parse(&secret(what)?).context("a code has 6 or 8 digits")
 }
 
 /// A new secret: on a terminal it is asked twice.

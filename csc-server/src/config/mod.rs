@@ -95,7 +95,13 @@ pub struct Config {
     /// SHA-256 over the settings of file and environment as merged, hexadecimal: what a change of configuration changes.
     #[serde(skip)]
     pub hash: String,
+    /// The settings that decide how safe the service is, as merged, in canonical JSON.
+    #[serde(skip)]
+    pub policy: String,
 }
+
+/// Sections that say where things are and what they are called; every other one is policy.
+const PLACES: [&str; 7] = ["server", "admin", "info", "store", "slot", "mail", "sms"];
 
 impl Config {
     /// Reads the file and the `CSC_…__…` environment variables, and checks every value and how they fit together.
@@ -166,7 +172,12 @@ impl Config {
         // A map of JSON is sorted, so that the order of the file does not matter.
         let merged = raw.clone().try_deserialize::<serde_json::Value>();
         let mut config: Self = serde_path_to_error::deserialize(raw).map_err(ConfigError::shape)?;
-        config.hash = hex::encode(Sha256::digest(merged.unwrap_or_default().to_string()));
+        let mut merged = merged.unwrap_or_default();
+        config.hash = hex::encode(Sha256::digest(merged.to_string()));
+        if let Some(sections) = merged.as_object_mut() {
+            sections.retain(|section, _| !PLACES.contains(&section.as_str()));
+        }
+        config.policy = merged.to_string();
         if config.certificate.organization.is_empty() {
             config
                 .certificate

@@ -151,6 +151,21 @@ impl Credential {
             .transpose()
     }
 
+    /// Every credential in one of these states.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn ids_in(store: &Store, states: &[Status]) -> Result<Vec<CredentialId>, StoreError> {
+        let mut ids = Vec::new();
+        for status in states {
+            let sql = "SELECT id FROM credential WHERE status = $1";
+            for mut row in store.query(sql, params![status.name()]).await? {
+                ids.push(CredentialId::new(row.get::<String>(0)?));
+            }
+        }
+        Ok(ids)
+    }
+
     /// Whether it may sign at this time.
     ///
     /// # Errors

@@ -20,13 +20,13 @@ use std::time::Duration;
 
 use hsm_adapter::{HsmError, Vault};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
 pub use claim::{Claim, Taken};
-pub use device::Algorithm;
 pub use record::{Factor, Kind, TABLE};
 pub use sent::CHALLENGES;
 pub(crate) use sent::HOUR;
+
+pub use crate::otp::{Algorithm, Otp};
 
 use crate::{
     audit::{self, Event},
@@ -60,23 +60,6 @@ impl Purpose {
     /// What a code stands for that is taken for this and nothing further.
     pub fn fingerprint(self) -> [u8; 32] {
         Sha256::digest(self.name()).into()
-    }
-}
-
-/// A one-time password as a client sent it: 6 or 8 digits. Prints nothing, is wiped when dropped.
-pub struct Otp(Zeroizing<String>);
-
-impl Otp {
-    /// `None` when it can be no code at all: refused without counting as a try.
-    pub fn parse(text: &str) -> Option<Self> {
-        let digits = matches!(text.len(), 6 | 8) && text.bytes().all(|byte| byte.is_ascii_digit());
-        digits.then(|| Self(Zeroizing::new(text.to_owned())))
-    }
-}
-
-impl std::fmt::Debug for Otp {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Otp(…)")
     }
 }
 

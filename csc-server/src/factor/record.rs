@@ -5,7 +5,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{Error, Factors, device::Algorithm};
+use super::{Algorithm, Error, Factors};
 use crate::{
     audit::{self, Event},
     clock::Millis,

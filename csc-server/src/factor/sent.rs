@@ -190,7 +190,14 @@ impl Factors {
         };
         let (challenge, expires): (String, Millis) = (row.get(0)?, row.get(1)?);
         let mac = self
-            .code_mac(&challenge, factor, credential, purpose, &otp.0, expires)
+            .code_mac(
+                &challenge,
+                factor,
+                credential,
+                purpose,
+                otp.expose(),
+                expires,
+            )
             .await?;
         Ok(Proof::Code { challenge, mac })
     }

@@ -6,13 +6,14 @@ use zeroize::Zeroizing;
 
 use super::{
     Algorithm, Error, Factor, Factors, Kind,
-    device::{count_of, generator, place},
+    device::place,
     record::{TABLE, Written},
 };
 use crate::{
     audit::{self, Event},
     holder::Holder,
     ids::FactorId,
+    otp::{count_of, generator},
     params,
     store::StoreError,
 };

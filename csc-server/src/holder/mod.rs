@@ -1,22 +1,16 @@
 //! Who the person is: account and password log-in. A password opens the service, never a key.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use hsm_adapter::{Cost, HsmError, MacKey, Stretcher, Vault};
-use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use hsm_adapter::{HsmError, MacKey, Stretcher, Vault};
 
 use crate::{
     audit::{self, Event},
     clock::{Clock, Millis},
     ids::{ClientId, HolderId},
     params,
+    password::{self, Hashed, PROMPT_FAILURES, Passwords},
     store::{Row, Store, StoreError},
 };
-
-/// Wrong passwords in a row that are answered at once; each further one adds a minute of delay.
-const PROMPT_FAILURES: i64 = 10;
-/// ASVS 5.0 6.2.1 and 6.2.9: at least 8 characters; very long ones only cost time.
-const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 8..=256;
 
 /// What the audit log vouches for.
 pub const TABLE: audit::Table = audit::table!(
@@ -66,7 +60,7 @@ pub enum Error {
     #[error("unknown user or wrong password")]
     NotLoggedIn,
     /// The password is too short or too long.
-    #[error("a password has 8 to 256 characters")]
+    #[error("{}", password::Error::Length)]
     Password,
     /// The user name is taken.
     #[error("the user name '{0}' is taken")]
@@ -79,13 +73,22 @@ pub enum Error {
     Hsm(#[from] HsmError),
 }
 
+impl From<password::Error> for Error {
+    fn from(error: password::Error) -> Self {
+        match error {
+            password::Error::Length => Self::Password,
+            password::Error::Hsm(error) => Self::Hsm(error),
+        }
+    }
+}
+
 /// The accounts.
 #[derive(Clone)]
 pub struct Accounts {
     store: Store,
     clock: Clock,
     vault: Vault,
-    stretcher: Stretcher,
+    passwords: Passwords,
 }
 
 impl Accounts {
@@ -94,8 +97,8 @@ impl Accounts {
         Self {
             store,
             clock,
+            passwords: Passwords::new(vault.clone(), stretcher),
             vault,
-            stretcher,
         }
     }
 
@@ -132,19 +135,13 @@ impl Accounts {
     /// # Errors
     /// A bad password, a user name in use, or a failure of database or HSM.
     pub async fn add(&self, new: NewHolder, password: &str) -> Result<HolderId, Error> {
-        if !PASSWORD_LENGTH.contains(&password.chars().count()) {
-            return Err(Error::Password);
-        }
         let id = HolderId::random();
-        let salt = *self.vault.random::<16>().await?;
-        let cost = self.stretcher.cost();
-        let hash = self.password_hash(&id, password, &salt, cost).await?;
+        let password = self.passwords.set(id.as_str(), password).await?;
         let pseudonym = BASE64_STANDARD.encode(
             self.vault
                 .mac(MacKey::Pseudonym, &[id.as_str().as_bytes()])
                 .await?,
         );
-        let cost = serde_json::to_string(&cost).unwrap_or_default();
         let (now, taken, added) = (self.clock.now(), new.user_name.clone(), id.clone());
         let inserted = self
             .store
@@ -163,9 +160,9 @@ impl Accounts {
                             new.email.as_str(),
                             new.language.as_str(),
                             pseudonym.as_str(),
-                            salt.as_slice(),
-                            cost.as_str(),
-                            hash.as_slice(),
+                            password.salt.clone(),
+                            password.cost(),
+                            password.hash.clone(),
                             now
                         ],
                     )
@@ -257,25 +254,16 @@ impl Accounts {
             })
             .await?;
         let Some(mut row) = reserved else {
-            self.password_hash(
-                &HolderId::new("nobody"),
-                password,
-                &[0; 16],
-                self.stretcher.cost(),
-            )
-            .await?;
+            self.passwords.matches_nobody(password).await?;
             self.failed(client, "", now).await?;
             return Err(Error::NotLoggedIn);
         };
-        let (salt, cost, stored): (Vec<u8>, String, Vec<u8>) =
-            (row.get(7)?, row.get(8)?, row.get(9)?);
+        let stored = Hashed::read(&mut row, 7)?;
         let holder = read(row)?;
-        let cost = serde_json::from_str(&cost)
-            .map_err(|_| StoreError::Corrupt("the cost of a password"))?;
-        let hash = self
-            .password_hash(&holder.id, password, &salt, cost)
-            .await?;
-        if !bool::from(hash.ct_eq(&stored)) {
+        let matches = self
+            .passwords
+            .matches(holder.id.as_str(), password, &stored);
+        if !matches.await? {
             self.failed(client, &holder.pseudonym, now).await?;
             return Err(Error::NotLoggedIn);
         }
@@ -308,28 +296,6 @@ impl Accounts {
             client: client.to_string(),
         };
         audit::note(&self.store, now, person, event).await
-    }
-
-    /// Argon2id, then an HMAC in the HSM: a stolen database cannot even be searched for passwords.
-    async fn password_hash(
-        &self,
-        id: &HolderId,
-        password: &str,
-        salt: &[u8],
-        cost: Cost,
-    ) -> Result<Zeroizing<Vec<u8>>, HsmError> {
-        let stretched = self
-            .stretcher
-            .stretch(password.as_bytes(), salt, cost)
-            .await?;
-        let hash = self
-            .vault
-            .mac(
-                MacKey::Pepper,
-                &[id.as_str().as_bytes(), stretched.as_slice()],
-            )
-            .await?;
-        Ok(Zeroizing::new(hash.to_vec()))
     }
 }
 

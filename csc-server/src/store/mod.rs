@@ -22,6 +22,8 @@ pub use snapshot::Snapshot;
 pub use tx::Tx;
 pub use value::{Column, Kind, Row, Value};
 
+use crate::actor::Actor;
+
 /// Where the database is.
 #[derive(Clone, Debug)]
 pub enum Location {
@@ -84,6 +86,7 @@ pub trait Journal: Send + 'static {
 pub struct Store {
     readers: Readers,
     writer: Arc<writer::Writer>,
+    actor: Option<Arc<Actor>>,
 }
 
 #[derive(Clone)]
@@ -119,7 +122,16 @@ impl Store {
         Ok(Self {
             readers,
             writer: Arc::new(writer),
+            actor: None,
         })
+    }
+
+    /// The same database in the hands of somebody: what units of this handle record names him.
+    pub fn acting(&self, actor: Actor) -> Self {
+        Self {
+            actor: Some(Arc::new(actor)),
+            ..self.clone()
+        }
     }
 
     /// Rows of a SELECT.
@@ -161,7 +173,7 @@ impl Store {
         F: AsyncFn(&mut Tx) -> Result<R, StoreError> + Send + 'static,
         R: Send + 'static,
     {
-        self.writer.write(unit).await
+        self.writer.write(self.actor.clone(), unit).await
     }
 
     /// Whether the database answers.

@@ -1,6 +1,9 @@
 //! The transaction a unit runs in.
 
+use std::sync::Arc;
+
 use super::{Entry, Row, StoreError, Value, postgres, sqlite};
+use crate::actor::Actor;
 
 /// Where the writer's transactions come from.
 pub(super) enum Source {
@@ -19,6 +22,8 @@ enum Connection {
 pub struct Tx {
     connection: Connection,
     pub(super) entries: Vec<Entry>,
+    /// Who acts in the unit that runs now.
+    pub(super) actor: Option<Arc<Actor>>,
 }
 
 impl Tx {
@@ -31,6 +36,7 @@ impl Tx {
                 Self {
                     connection: Connection::Sqlite(connection),
                     entries: Vec::new(),
+                    actor: None,
                 }
             }
             Source::Postgres(pool) => {
@@ -41,6 +47,7 @@ impl Tx {
                 Self {
                     connection: Connection::Postgres(connection),
                     entries: Vec::new(),
+                    actor: None,
                 }
             }
         };
@@ -118,6 +125,11 @@ impl Tx {
         params: &[Value],
     ) -> Result<Option<Row>, StoreError> {
         Ok(self.query(sql, params).await?.into_iter().next())
+    }
+
+    /// Who acts, where somebody does.
+    pub fn actor(&self) -> Option<&Actor> {
+        self.actor.as_deref()
     }
 
     /// Adds an entry to the journal, durable with the unit.

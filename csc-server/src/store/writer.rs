@@ -1,6 +1,6 @@
 //! The one writer of the process: many units, one commit.
 
-use std::{cell::RefCell, future::Future, pin::Pin};
+use std::{cell::RefCell, future::Future, pin::Pin, sync::Arc};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -8,6 +8,7 @@ use super::{
     Entry, Journal, StoreError, migrate,
     tx::{Source, Tx},
 };
+use crate::actor::Actor;
 
 /// Units that may wait; more are refused.
 const QUEUE: usize = 4096;
@@ -25,6 +26,7 @@ trait Unit: Send {
 }
 
 struct Job<F, R> {
+    actor: Option<Arc<Actor>>,
     unit: F,
     result: RefCell<Option<R>>,
     reply: oneshot::Sender<Result<R, StoreError>>,
@@ -37,6 +39,7 @@ where
 {
     fn run<'a>(&'a self, tx: &'a mut Tx) -> Local<'a, Result<(), StoreError>> {
         Box::pin(async move {
+            tx.actor.clone_from(&self.actor);
             let result = (self.unit)(tx).await?;
             *self.result.borrow_mut() = Some(result);
             Ok(())
@@ -90,13 +93,18 @@ impl Writer {
         Ok(Self { queue })
     }
 
-    pub(super) async fn write<R, F>(&self, unit: F) -> Result<R, StoreError>
+    pub(super) async fn write<R, F>(
+        &self,
+        actor: Option<Arc<Actor>>,
+        unit: F,
+    ) -> Result<R, StoreError>
     where
         F: AsyncFn(&mut Tx) -> Result<R, StoreError> + Send + 'static,
         R: Send + 'static,
     {
         let (reply, result) = oneshot::channel();
         let job = Box::new(Job {
+            actor,
             unit,
             result: RefCell::new(None),
             reply,

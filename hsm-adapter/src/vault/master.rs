@@ -18,7 +18,7 @@ pub(super) const FIRST: u32 = 1;
 
 /// Master keys that rotate together: a new version is made beside the old one, which is destroyed when nothing rests under it
 /// any more. The others stay: pseudonyms must read the same as long as the audit log is kept, a password's hash cannot
-/// be made again without the password, and codes live for minutes.
+/// be made again without the password, codes live for minutes, and the few accounts of operators can be made anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MasterSet {
     /// `store`: the outer layer of what is at rest, renewed without any holder.
@@ -68,7 +68,7 @@ pub(super) enum MasterKey {
 }
 
 impl MasterKey {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::SealDerive,
         Self::Store,
         Self::PinCheck,
@@ -77,6 +77,8 @@ impl MasterKey {
         Self::Mac(MacKey::Pepper),
         Self::Record,
         Self::Mac(MacKey::Pseudonym),
+        Self::Mac(MacKey::Operator),
+        Self::Mac(MacKey::OperatorCode),
     ];
 
     fn name(self) -> &'static str {
@@ -89,6 +91,8 @@ impl MasterKey {
             Self::Mac(MacKey::Pepper) => "pepper",
             Self::Record => "record-mac",
             Self::Mac(MacKey::Pseudonym) => "pseudonym",
+            Self::Mac(MacKey::Operator) => "operator-mac",
+            Self::Mac(MacKey::OperatorCode) => "operator-otp",
         }
     }
 

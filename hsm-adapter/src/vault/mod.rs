@@ -108,6 +108,17 @@ pub enum MacKey {
     Pepper,
     /// Pseudonyms of persons in the audit log.
     Pseudonym,
+    /// Accounts, sessions and requests of operators.
+    Operator,
+    /// Seeds of the operators' authenticator apps.
+    OperatorCode,
+}
+
+impl MacKey {
+    /// Its label on the token.
+    pub fn label(self) -> String {
+        MasterKey::Mac(self).label(FIRST)
+    }
 }
 
 /// Where a sealed value rests: the additional authenticated data of its encryption, so that it opens nowhere else.

@@ -113,6 +113,8 @@ pub(crate) async fn master_keys_are_made_once(fixture: Fixture) {
         "pepper/v1",
         "record-mac/v1",
         "pseudonym/v1",
+        "operator-mac/v1",
+        "operator-otp/v1",
     ];
     assert_eq!(labels, expected);
     assert!(first.iter().all(|master| master.created));
@@ -199,7 +201,13 @@ fn no_object_can_be_read() {
 pub(crate) async fn a_mac_is_bound_to_its_purpose_and_to_each_part(fixture: Fixture) {
     fixture.vault.init().await.unwrap();
     let mut macs = Vec::new();
-    for key in [MacKey::Otp, MacKey::Pepper, MacKey::Pseudonym] {
+    for key in [
+        MacKey::Otp,
+        MacKey::Pepper,
+        MacKey::Pseudonym,
+        MacKey::Operator,
+        MacKey::OperatorCode,
+    ] {
         macs.push(fixture.vault.mac(key, &[b"ab", b"c"]).await.unwrap());
     }
     for parts in [&[&b"a"[..], b"bc"][..], &[b"abc"]] {

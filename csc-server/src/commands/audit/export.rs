@@ -4,7 +4,7 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, BufWriter, Write},
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use anyhow::{Context as _, Result};
@@ -16,7 +16,7 @@ use time::{
 use crate::{
     audit::{self, Event, export},
     clock::Millis,
-    commands::{context::Context, terminal::progress},
+    commands::{caller::Caller, context::Context, terminal::progress},
     credential::Credential,
     holder,
     ids::CredentialId,
@@ -42,8 +42,8 @@ pub(in crate::commands) struct Export {
 }
 
 impl Export {
-    pub(super) async fn run(self, config: &Path) -> Result<()> {
-        let context = Context::open(config).await?;
+    pub(super) async fn run(self, caller: &Caller) -> Result<()> {
+        let context = caller.act().await?;
         let filter = self.filter(&context).await?;
         // Who reads is recorded before anything is shown (SC-85).
         let event = Event::LogExported {

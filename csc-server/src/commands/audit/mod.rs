@@ -4,12 +4,10 @@ mod export;
 mod proof;
 mod verify;
 
-use std::path::Path;
-
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{context::Context, terminal::say};
+use super::{caller::Caller, terminal::say};
 use crate::audit::Key;
 
 #[derive(Debug, Subcommand)]
@@ -25,13 +23,13 @@ pub(super) enum Command {
 }
 
 impl Command {
-    pub(super) async fn run(self, config: &Path) -> Result<()> {
+    pub(super) async fn run(self, caller: &Caller) -> Result<()> {
         match self {
-            Self::Export(export) => export.run(config).await,
-            Self::Verify(verify) => verify.run(config).await,
-            Self::Proof(proof) => proof.run(config).await,
+            Self::Export(export) => export.run(caller).await,
+            Self::Verify(verify) => verify.run(caller).await,
+            Self::Proof(proof) => proof.run(caller).await,
             Self::Key => {
-                let key = Key::of(&Context::open(config).await?.issuer()?).await?;
+                let key = Key::of(&caller.open().await?.issuer()?).await?;
                 say(key.to_pem()?.trim_end());
                 Ok(())
             }

@@ -1,14 +1,12 @@
 //! `csc-server audit proof`
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result, bail};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::{ArgGroup, Args};
 
 use crate::{
     audit::{self, Event, export::Line, proof},
-    commands::{context::Context, terminal::say},
+    commands::{caller::Caller, terminal::say},
     credential::{Credential, history},
     ids::{ActivationId, CredentialId},
 };
@@ -31,8 +29,8 @@ pub(in crate::commands) struct Proof {
 }
 
 impl Proof {
-    pub(super) async fn run(self, config: &Path) -> Result<()> {
-        let context = Context::open(config).await?;
+    pub(super) async fn run(self, caller: &Caller) -> Result<()> {
+        let context = caller.act().await?;
         let store = &context.store;
         let signature = match (&self.activation, &self.credential, &self.hash) {
             (Some(id), ..) => {

@@ -17,7 +17,7 @@ use crate::{
     },
     clock::rfc3339,
     commands::{
-        context::Context,
+        caller::Caller,
         terminal::{complain_of, progress, progress_octets, say},
     },
     inspection::{Report, inspect},
@@ -37,7 +37,7 @@ pub(in crate::commands) struct Verify {
 }
 
 impl Verify {
-    pub(super) async fn run(self, config: &Path) -> Result<()> {
+    pub(super) async fn run(self, caller: &Caller) -> Result<()> {
         let key = match &self.key {
             Some(path) => Some(read_key(path)?),
             None => None,
@@ -45,7 +45,7 @@ impl Verify {
         let (log, report) = match (&self.export, key) {
             (Some(export), Some(key)) => (from_file(export, key, self.anchor)?, None),
             (_, key) => {
-                let report = from_database(config, key, self.anchor).await?;
+                let report = from_database(caller, key, self.anchor).await?;
                 (report.log.clone().map(Shown::Whole), Some(report))
             }
         };
@@ -71,8 +71,12 @@ fn from_file(path: &Path, key: Key, anchor: Option<Anchor>) -> Result<Result<Sho
     ended.with_context(|| format!("cannot read {}", path.display()))
 }
 
-async fn from_database(config: &Path, key: Option<Key>, anchor: Option<Anchor>) -> Result<Report> {
-    let context = Context::open(config).await?;
+async fn from_database(
+    caller: &Caller,
+    key: Option<Key>,
+    anchor: Option<Anchor>,
+) -> Result<Report> {
+    let context = caller.act().await?;
     let key = match key {
         Some(key) => key,
         None => Key::of(&context.issuer()?).await?,

@@ -218,6 +218,65 @@ CREATE TABLE audit (
 );
 CREATE INDEX audit_person ON audit (person, time);
 
+-- How many operators were made, whoever deletes them.
+CREATE INDEX audit_user_created ON audit (chain) WHERE event LIKE '{"event":"USER_CREATED"%';
+
+-- Who runs the service. All but the counts of tries and codes stands under record_mac.
+CREATE TABLE operator (
+    id TEXT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    -- Names of roles, sorted, with commas between them.
+    roles TEXT NOT NULL,
+    -- new, until the first code of his app; active.
+    state TEXT NOT NULL,
+    -- Which of his apps, from 1.
+    device BIGINT NOT NULL,
+    password_salt BYTEA NOT NULL,
+    password_cost TEXT NOT NULL,
+    password_hash BYTEA NOT NULL,
+    record_mac BYTEA NOT NULL,
+    -- 1 and 2: the first two, made when there was nobody to approve.
+    seat BIGINT UNIQUE,
+    login_failures BIGINT NOT NULL,
+    login_after BIGINT NOT NULL,
+    -- The least time step whose code is still accepted.
+    next_step BIGINT NOT NULL,
+    created BIGINT NOT NULL
+);
+
+-- Sessions of operators, by SHA-256 of their token; whose and since when stands under record_mac.
+CREATE TABLE operator_session (
+    hash BYTEA NOT NULL PRIMARY KEY,
+    operator TEXT NOT NULL REFERENCES operator (id),
+    begun BIGINT NOT NULL,
+    used BIGINT NOT NULL,
+    record_mac BYTEA NOT NULL
+);
+CREATE INDEX operator_session_operator ON operator_session (operator);
+
+-- What takes two officers: waiting, approved, refused, used. All but the time of the decision stands under record_mac.
+CREATE TABLE approval (
+    id TEXT NOT NULL PRIMARY KEY,
+    capability TEXT NOT NULL,
+    -- The command with its arguments: JSON, compared byte for byte.
+    command TEXT NOT NULL,
+    requester TEXT NOT NULL REFERENCES operator (id),
+    requested BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    approver TEXT REFERENCES operator (id),
+    decided BIGINT,
+    record_mac BYTEA NOT NULL
+);
+CREATE INDEX approval_requested ON approval (requested);
+
+-- The settings that two officers approved, as canonical JSON: one row.
+CREATE TABLE policy (
+    id BIGINT NOT NULL PRIMARY KEY,
+    settings TEXT NOT NULL,
+    changed BIGINT NOT NULL,
+    record_mac BYTEA NOT NULL
+);
+
 -- Signed by the audit key: each covers the rows since the one before. The body is canonical JSON.
 CREATE TABLE checkpoint (
     number BIGINT NOT NULL PRIMARY KEY,
