@@ -33,4 +33,5 @@ pub mod rotation;
 pub mod sealed;
 pub mod signing;
 pub mod store;
+mod turn;
 pub mod worker;

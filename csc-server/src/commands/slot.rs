@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{context::Context, terminal::say};
 use crate::{
-    audit::{self, Event},
+    audit::{self, Event, Keeper},
     ca, params,
     rotation::{self, State, Version},
 };
@@ -20,9 +20,9 @@ pub(super) enum Command {
     Init,
     /// Make a new version of master keys and use it from now on; running services follow and move what rests.
     Rotate {
-        /// Which master keys.
+        /// Which keys.
         #[arg(long)]
-        key: Key,
+        key: Rotating,
     },
     /// Say what rests under which version of the master keys.
     Rotation,
@@ -37,6 +37,17 @@ pub(super) enum Key {
     Store,
     /// What PINs and PUKs are sealed under, and records are authenticated with.
     Masters,
+}
+
+/// Keys that rotate.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Rotating {
+    /// The outer layer of everything at rest.
+    Store,
+    /// What PINs and PUKs are sealed under, and records are authenticated with.
+    Masters,
+    /// What signs checkpoints of the audit log; old ones stay for what they signed.
+    Audit,
 }
 
 #[derive(Debug, Args)]
@@ -64,14 +75,19 @@ impl Command {
         // SC-75: to rotate and to destroy takes two officers; whether they agreed is decided here, before anything is done.
         match self {
             Self::Init => init(context).await,
-            Self::Rotate { key } => rotate(&context, key.into()).await,
+            Self::Rotate { key } => rotate(&context, key).await,
             Self::Rotation => progress(&context).await,
             Self::Destroy(destroy) => destroy.run(&context).await,
         }
     }
 }
 
-async fn rotate(context: &Context, set: MasterSet) -> Result<()> {
+async fn rotate(context: &Context, key: Rotating) -> Result<()> {
+    let set = match key {
+        Rotating::Store => MasterSet::Store,
+        Rotating::Masters => MasterSet::Sealing,
+        Rotating::Audit => return rotate_audit(context).await,
+    };
     let vault = context.vault(context.stretcher())?;
     for master in context.rotation(&vault).rotate(set).await? {
         report("holder", &master.label, master.created);
@@ -79,6 +95,16 @@ async fn rotate(context: &Context, set: MasterSet) -> Result<()> {
     say(
         "in use from now on; `csc-server slot rotation` says what still rests under an older version",
     );
+    Ok(())
+}
+
+async fn rotate_audit(context: &Context) -> Result<()> {
+    let (store, clock) = (context.store.clone(), context.clock.clone());
+    let every = context.config.audit.checkpoint_every;
+    let keeper = Keeper::new(store, clock, context.issuer()?, every).await?;
+    let version = keeper.rotate().await?;
+    say(&format!("issuer: audit/v{version} signs from now on"));
+    say("hand out what `csc-server audit key` prints");
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use csc_server::{
     audit::{
-        self, Body, Checkpoint, Event, Hash, Keeper, Key, Row, export,
+        self, Body, Checkpoint, Event, Hash, Keeper, Keys, Row, export,
         verify::{Anchor, Finding, Verdict, Verifier},
     },
     clock::Clock,
@@ -39,7 +39,7 @@ pub(crate) struct Book {
     pub(crate) clock: Clock,
     pub(crate) token: MemoryToken,
     pub(crate) issuer: Issuer,
-    pub(crate) key: Key,
+    pub(crate) keys: Keys,
 }
 
 impl Book {
@@ -59,7 +59,7 @@ impl Book {
             nodes: stores,
             clock: Clock::Manual(Arc::new(AtomicI64::new(1_000_000))),
             token,
-            key: Key::of(&issuer).await.unwrap(),
+            keys: Keys::of(&issuer).await.unwrap(),
             issuer,
         }
     }
@@ -99,7 +99,7 @@ impl Book {
 
     /// Whether the log in the database is intact.
     pub(crate) async fn verify(&self, anchor: Option<Anchor>) -> Result<Verdict, Finding> {
-        let mut verifier = Verifier::new(self.key.clone(), anchor);
+        let mut verifier = Verifier::new(self.keys.clone(), anchor);
         let found = audit::walk(&self.nodes[0], |item| match verifier.take(&item) {
             Ok(()) => ControlFlow::Continue(()),
             Err(finding) => ControlFlow::Break(finding),
@@ -108,6 +108,12 @@ impl Book {
             Some(finding) => Err(finding),
             None => verifier.finish(),
         }
+    }
+
+    /// How many events of this name the log has.
+    pub(crate) async fn events(&self, name: &str) -> usize {
+        let rows = self.tables().await.rows;
+        rows.values().filter(|row| row.event.contains(name)).count()
     }
 
     /// The whole log as JSON lines.

@@ -10,7 +10,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use super::{context::Context, terminal::say};
-use crate::audit::Key;
+use crate::audit::Keys;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -20,7 +20,7 @@ pub(super) enum Command {
     Verify(verify::Verify),
     /// Print the proof that a signature was recorded; `csc-client audit check` checks it.
     Proof(proof::Proof),
-    /// Print the public key that the log is verified with, as PEM.
+    /// Print the public keys that the log is verified with, oldest first, as PEM.
     Key,
 }
 
@@ -31,8 +31,8 @@ impl Command {
             Self::Verify(verify) => verify.run(config).await,
             Self::Proof(proof) => proof.run(config).await,
             Self::Key => {
-                let key = Key::of(&Context::open(config).await?.issuer()?).await?;
-                say(key.to_pem()?.trim_end());
+                let keys = Keys::of(&Context::open(config).await?.issuer()?).await?;
+                say(keys.to_pem()?.trim_end());
                 Ok(())
             }
         }

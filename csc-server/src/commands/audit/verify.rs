@@ -12,7 +12,7 @@ use clap::Args;
 
 use crate::{
     audit::{
-        self, Event, Item, Key,
+        self, Event, Item, Keys,
         export::{self, Shown},
         verify::{Anchor, Finding, Verdict, Verifier},
     },
@@ -28,7 +28,7 @@ pub(in crate::commands) struct Verify {
     /// Verify this export instead of the database; needs --key.
     #[arg(long, value_name = "FILE", requires = "key")]
     export: Option<PathBuf>,
-    /// The public key, as `audit key` prints it [default: ask the HSM]
+    /// The public keys, as `audit key` prints them; what succeeded them in the log is trusted too [default: ask the HSM]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// A checkpoint that must be there, as an earlier verification or the service's log names it.
@@ -39,7 +39,7 @@ pub(in crate::commands) struct Verify {
 impl Verify {
     pub(super) async fn run(self, config: &Path) -> Result<()> {
         let key = match &self.key {
-            Some(path) => Some(read_key(path)?),
+            Some(path) => Some(read_keys(path)?),
             None => None,
         };
         let ended = match (&self.export, key) {
@@ -58,16 +58,16 @@ impl Verify {
     }
 }
 
-fn read_key(path: &Path) -> Result<Key> {
+fn read_keys(path: &Path) -> Result<Keys> {
     let pem = fs::read_to_string(path);
     let pem = pem.with_context(|| format!("cannot read {}", path.display()))?;
-    Key::from_pem(&pem).with_context(|| format!("{} is no public key in PEM", path.display()))
+    Keys::from_pem(&pem).with_context(|| format!("{} is no public key in PEM", path.display()))
 }
 
-fn from_file(path: &Path, key: Key, anchor: Option<Anchor>) -> Result<Result<Shown, Finding>> {
+fn from_file(path: &Path, keys: Keys, anchor: Option<Anchor>) -> Result<Result<Shown, Finding>> {
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let bar = progress_octets(file.metadata()?.len(), "Verifying");
-    let ended = export::verify(BufReader::new(file), key, anchor, |octets| bar.inc(octets));
+    let ended = export::verify(BufReader::new(file), keys, anchor, |octets| bar.inc(octets));
     bar.finish_and_clear();
     ended.with_context(|| format!("cannot read {}", path.display()))
 }
@@ -75,13 +75,13 @@ fn from_file(path: &Path, key: Key, anchor: Option<Anchor>) -> Result<Result<Sho
 /// Records how it ended: an operator's doubt is an event too.
 async fn from_database(
     config: &Path,
-    key: Option<Key>,
+    key: Option<Keys>,
     anchor: Option<Anchor>,
 ) -> Result<Result<Verdict, Finding>> {
     let context = Context::open(config).await?;
     let key = match key {
         Some(key) => key,
-        None => Key::of(&context.issuer()?).await?,
+        None => Keys::of(&context.issuer()?).await?,
     };
     let bar = progress(audit::count(&context.store).await?, "Verifying");
     let mut verifier = Verifier::new(key, anchor);
