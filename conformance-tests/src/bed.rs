@@ -143,6 +143,11 @@ impl TestBed {
         binary::run(self.csc_server().args(arguments), stdin)
     }
 
+    /// The audit log is intact, and every row of the tables is what it says.
+    pub fn inspect(&self) {
+        self.cli(&["audit", "verify"], &[]).expect("audit verify");
+    }
+
     /// The API where it listens now.
     pub fn api(&self) -> Api {
         let address = self.with_server(|server| server.api);

@@ -80,6 +80,7 @@ async fn crashes(bed: &TestBed, rounds: usize) {
         before > 0 && cut_off > 0 && lost > 0,
         "{before} signed before, {cut_off} cut off, {lost} lost"
     );
+    bed.inspect();
 }
 
 async fn approve(signers: &[Signer<'_>], signer: usize, round: usize) -> Approval {

@@ -32,6 +32,7 @@ async fn each_extension_signs_one_more_document_until_the_count_is_used_up() {
         }
         dead(signer.extend(version, &sad, &hashes[2..]).await);
     }
+    shared().await.inspect();
 }
 
 #[tokio::test]
@@ -44,6 +45,7 @@ async fn an_unused_sad_may_be_extended_before_it_ends() {
         dead(signer.sign(version, &sad, &hash).await);
         signer.sign(version, &extended, &hash).await.ok();
     }
+    shared().await.inspect();
 }
 
 #[tokio::test]
@@ -70,6 +72,7 @@ async fn an_extension_names_only_what_was_approved_and_is_not_signed_yet() {
         let sad = sad.text_of("SAD");
         signer.sign(version, &sad, &hashes[1..]).await.ok();
     }
+    shared().await.inspect();
 }
 
 #[tokio::test]
@@ -88,6 +91,7 @@ async fn an_extended_sad_signs_what_the_extension_named() {
         let left_out = signer.extend(version, &sad, &hashes[..1]).await;
         left_out.refused(unauthorised(version));
     }
+    shared().await.inspect();
 }
 
 fn unauthorised(version: Version) -> &'static str {
@@ -171,4 +175,5 @@ async fn a_malformed_extension_is_refused_by_its_parameter_and_spends_nothing() 
         .sign(V1, &stranger_sad, &[digest("theirs")])
         .await
         .ok();
+    shared().await.inspect();
 }

@@ -47,6 +47,7 @@ async fn a_suspended_credential_signs_nothing_until_it_is_reactivated() {
         .await
         .text_of("SAD");
     signer.sign(V2, &sad, &hash).await.ok();
+    bed.inspect();
 }
 
 #[tokio::test]
@@ -84,6 +85,7 @@ async fn a_revoked_credential_never_comes_back_and_its_key_is_gone() {
         "{}",
         again.stderr
     );
+    bed.inspect();
 }
 
 #[tokio::test]
@@ -116,6 +118,7 @@ async fn a_blocked_holder_neither_signs_nor_logs_in() {
         .expect("holder unblock");
     let sad = signer.sad(V1, &hash).await;
     signer.sign(V1, &sad, &hash).await.ok();
+    bed.inspect();
 }
 
 /// A holder with an authenticator app: his codes can be given to a command and to the wire alike.
@@ -185,6 +188,7 @@ async fn a_new_pin_ends_the_old_one_and_what_it_had_authorised() {
         .call(V1, "signatures/signHash", &app.token, order)
         .await
         .ok();
+    bed.inspect();
 }
 
 #[tokio::test]
@@ -213,6 +217,7 @@ async fn the_pin_changes_only_with_the_old_pin_and_a_code_and_a_wrong_one_counts
     // The code went with the wrong PIN.
     let spent = bed.cli(&arguments, &[&app.credential.pin, &app.totp.code(-1), &new]);
     assert!(spent.stderr.contains("wrong OTP"), "{}", spent.stderr);
+    bed.inspect();
 }
 
 #[tokio::test]
@@ -242,6 +247,7 @@ async fn a_puk_unlocks_a_locked_pin_which_stays_the_same() {
         .call(V1, "credentials/authorize", &app.token, body)
         .await
         .text_of("SAD");
+    bed.inspect();
 }
 
 fn run(bed: &TestBed, what: &str, credential: &Credential) {
@@ -275,4 +281,5 @@ async fn who_logs_out_leaves_nothing_behind_that_signs() {
         .call(V1, "signatures/signHash", &other, order)
         .await
         .refused("Invalid parameter SAD");
+    bed.inspect();
 }

@@ -19,12 +19,18 @@ const WRONG_CODES: usize = 10;
 macro_rules! on_both {
     ($($name:ident,)*) => {
         mod sqlite {
-            $(#[tokio::test] async fn $name() { super::$name(super::shared().await).await; })*
+            $(#[tokio::test] async fn $name() { super::run(super::$name, super::shared().await).await; })*
         }
         mod postgres {
-            $(#[tokio::test] async fn $name() { super::$name(super::shared_on_postgres().await).await; })*
+            $(#[tokio::test] async fn $name() { super::run(super::$name, super::shared_on_postgres().await).await; })*
         }
     };
+}
+
+/// Runs a test; then the log must agree with the tables, whatever the other tests are at.
+async fn run(test: impl AsyncFnOnce(&TestBed), bed: &TestBed) {
+    test(bed).await;
+    bed.inspect();
 }
 
 on_both! {

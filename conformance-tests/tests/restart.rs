@@ -53,6 +53,7 @@ async fn survives(bed: &TestBed) {
         .collect();
     let signed: Value = rows.iter().map(|row| row["hash"].clone()).collect();
     assert_eq!(signed, digests(&hashes), "{history}");
+    bed.inspect();
 }
 
 #[tokio::test]

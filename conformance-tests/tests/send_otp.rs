@@ -1,7 +1,7 @@
 //! `credentials/sendOTP` (CSC API v1 11.8) and `credentials/getChallenge` (v2 11.8): codes that come by mail.
 
 use conformance_tests::{
-    Answer, KeySpec, Refusal, Signer, TestBed, V1, V2, assert_refusals, digest, shared,
+    Answer, KeySpec, Refusal, Signer, TestBed, V1, V2, assert_refusals, digest, shared, until,
 };
 use serde_json::{Value, json};
 
@@ -145,6 +145,9 @@ async fn no_code_goes_to_a_locked_device() {
     }
     send(&signer).await.refused("OTP locked");
     challenge(&signer).await.refused("Credential locked");
+    let told = async || (signer.holder.mails() > 0).then_some(());
+    until("the notice of the lock", told).await;
+    assert_eq!(signer.holder.mails(), 1);
 }
 
 #[tokio::test]

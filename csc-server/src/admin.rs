@@ -29,12 +29,13 @@ pub fn router(parts: Dependencies, metrics: PrometheusHandle) -> Router {
         .with_state(Admin { parts, metrics })
 }
 
-/// 200 when database and both slots work: the slots are asked for a signature, because session information proves nothing.
+/// 200 when database, both slots and the clock can be relied on: the slots are asked for a signature, because session information proves nothing.
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
     let Dependencies {
         store,
         vault,
         issuer,
+        time,
     } = &admin.parts;
     let late = |_| Err("did not answer in time".to_owned());
     let (database, holder_slot, issuer_slot) = tokio::join!(
@@ -60,6 +61,7 @@ async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
         ("database", database),
         ("holder slot", holder_slot),
         ("issuer slot", issuer_slot),
+        ("clock", time.check().map_err(|reason| reason.to_string())),
     ] {
         // Writing into a string does not fail.
         let _ = match end {

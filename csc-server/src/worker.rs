@@ -1,4 +1,5 @@
-//! Does the work of the background: a few loops a node, so that a slow gateway does not hold up the mails.
+//! Does the work of the background: one look-out a node, and a few jobs at once, so that a slow gateway does not hold up
+//! the mails.
 
 use std::time::Duration;
 
@@ -20,9 +21,8 @@ use crate::{
 
 /// How often a node looks for work that nobody told it about.
 const LOOK: Duration = Duration::from_millis(250);
-
-/// Loops a node.
-const LOOPS: usize = 4;
+/// Jobs of a node at once.
+const AT_ONCE: usize = 4;
 
 /// Does the jobs until told to stop.
 #[derive(Clone)]
@@ -40,26 +40,22 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Runs until `stop` becomes true.
-    ///
-    /// # Errors
-    /// When a loop panicked.
-    pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), JoinError> {
-        let mut loops = JoinSet::new();
-        for _ in 0..LOOPS {
-            loops.spawn(self.clone().one(stop.clone()));
-        }
-        while let Some(ended) = loops.join_next().await {
-            ended?;
-        }
-        Ok(())
-    }
-
-    async fn one(self, mut stop: watch::Receiver<bool>) {
+    /// Runs until `stop` becomes true, and until what was begun is done.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut begun = JoinSet::new();
         while !*stop.borrow() {
-            match self.next().await {
-                Ok(true) => {}
-                Ok(false) => {
+            while let Some(ended) = match begun.len() {
+                AT_ONCE => begun.join_next().await,
+                _ => begun.try_join_next(),
+            } {
+                report(ended);
+            }
+            match Leased::next(&self.store, self.clock.now()).await {
+                Ok(Some(job)) => {
+                    let worker = self.clone();
+                    begun.spawn(async move { worker.work(job).await });
+                }
+                Ok(None) => {
                     let _ = tokio::time::timeout(LOOK, stop.changed()).await;
                 }
                 Err(error) => {
@@ -68,20 +64,25 @@ impl Worker {
                 }
             }
         }
+        while let Some(ended) = begun.join_next().await {
+            report(ended);
+        }
     }
 
-    /// Leases and does one job; false when there is none.
+    /// Does what is due now, one job after the other.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn next(&self) -> Result<bool, StoreError> {
-        let now = self.clock.now();
-        let Some(job) = Leased::next(&self.store, now).await? else {
-            return Ok(false);
-        };
+    pub async fn drain(&self) -> Result<(), StoreError> {
+        while let Some(job) = Leased::next(&self.store, self.clock.now()).await? {
+            self.work(job).await?;
+        }
+        Ok(())
+    }
+
+    async fn work(&self, job: Leased) -> Result<(), StoreError> {
         let done = job.given_up || self.done(&job).await?;
-        job.settle(&self.store, done, now).await?;
-        Ok(true)
+        job.settle(&self.store, done, self.clock.now()).await
     }
 
     /// Whether there is nothing left to do for the job.
@@ -132,5 +133,14 @@ impl Worker {
         };
         let holder = self.accounts.by_id(&holder).await?;
         Ok(holder.map(|holder| Outgoing::mail(&holder.email, &message.render(&holder.language))))
+    }
+}
+
+/// A job whose work did not end is taken up again when its lease ends.
+fn report(ended: Result<Result<(), StoreError>, JoinError>) {
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "a job is left for later"),
+        Err(error) => tracing::error!(%error, "the work on a job panicked"),
     }
 }

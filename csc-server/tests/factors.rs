@@ -9,6 +9,7 @@
 )]
 
 mod support;
+#[expect(dead_code, reason = "each file uses its part")]
 #[path = "support/world.rs"]
 mod world;
 
@@ -102,6 +103,7 @@ async fn every_kind_approves_once(database: Database) {
     let credential = world.credential(&id).await;
     let code = app.generate(world.seconds()).to_string();
     approves_once(&world, &credential, &code).await;
+    world.agrees().await;
 }
 
 async fn approves_once(world: &World, credential: &Credential, code: &str) {
@@ -135,6 +137,7 @@ async fn apps_drift_one_step(database: Database) {
         let earlier = world.approve(&credential, &code(now)).await;
         assert!(matches!(earlier, Err(Error::WrongOtp)), "{earlier:?}");
     }
+    world.agrees().await;
 }
 
 async fn tokens_look_ahead(database: Database) {
@@ -163,6 +166,7 @@ async fn tokens_look_ahead(database: Database) {
     let used = world.approve(&credential, &code(51)).await;
     assert!(matches!(used, Err(Error::WrongOtp)), "{used:?}");
     world.approve(&credential, &code(52)).await.unwrap();
+    world.agrees().await;
 }
 
 async fn one_of_parallel_uses_wins(database: Database) {
@@ -188,6 +192,7 @@ async fn one_of_parallel_uses_wins(database: Database) {
         }
         assert_eq!(won, 1);
     }
+    world.agrees().await;
 }
 
 async fn parallel_guesses(database: Database) {
@@ -233,6 +238,7 @@ async fn parallel_guesses(database: Database) {
         assert!(notices[0].contains("To: anna@example.org"), "{notices:?}");
         assert!(notices[0].contains("accepted for 1 minute."), "{notices:?}");
     }
+    world.agrees().await;
 }
 
 async fn growing_locks(database: Database) {
@@ -261,6 +267,7 @@ async fn growing_locks(database: Database) {
     }
     world.pass(Duration::from_secs(30));
     world.approve(&credential, &now(&world)).await.unwrap();
+    world.agrees().await;
 }
 
 async fn unlocking(database: Database) {
@@ -281,6 +288,7 @@ async fn unlocking(database: Database) {
     world.messages().await;
     let code = world.code(&credential).await;
     world.approve(&credential, &code).await.unwrap();
+    world.agrees().await;
 }
 
 async fn a_code_dies(database: Database) {
@@ -299,6 +307,7 @@ async fn a_code_dies(database: Database) {
         assert!(matches!(wrong, Err(Error::WrongOtp)), "{wrong:?}");
     }
     world.approve(&credential, &next).await.unwrap();
+    world.agrees().await;
 }
 
 async fn codes_expire(database: Database) {
@@ -314,6 +323,9 @@ async fn codes_expire(database: Database) {
     let replaced = world.approve(&credential, &first).await;
     assert!(matches!(replaced, Err(Error::WrongOtp)), "{replaced:?}");
     world.approve(&credential, &second).await.unwrap();
+    let replaced = world.approve(&credential, &first).await;
+    assert!(matches!(replaced, Err(Error::WrongOtp)), "{replaced:?}");
+    world.agrees().await;
 }
 
 async fn codes_are_bound(database: Database) {
@@ -370,6 +382,7 @@ async fn parallel_sends(database: Database) {
     assert_eq!(fifty_sends(&world, &credentials).await, 0);
     world.pass(Duration::from_millis(1));
     assert_eq!(fifty_sends(&world, &credentials).await, 1);
+    world.agrees().await;
 }
 
 async fn sends_an_hour(database: Database) {
@@ -393,6 +406,7 @@ async fn sends_an_hour(database: Database) {
         .store
         .query("SELECT id FROM otp_challenge", &[]);
     assert_eq!(rows.await.unwrap().len(), 10, "older codes are forgotten");
+    world.agrees().await;
 }
 
 async fn changed_rows(database: Database) {
@@ -523,9 +537,9 @@ async fn sealed_seed(world: &World, factor: &FactorId) -> Vec<u8> {
 }
 
 async fn other_holder(world: &World) -> String {
-    let sql = "INSERT INTO holder (id, user_name, given_name, surname, email, language, status, pseudonym, password_salt,
+    let sql = "INSERT INTO holder (id, version, user_name, given_name, surname, email, language, status, pseudonym, password_salt,
                    password_cost, password_hash, login_failures, login_after, created)
-               SELECT 'eve', 'eve', given_name, surname, email, language, status, pseudonym, password_salt, password_cost,
+               SELECT 'eve', 1, 'eve', given_name, surname, email, language, status, pseudonym, password_salt, password_cost,
                    password_hash, 0, 0, created FROM holder WHERE id = $1";
     world.tamper(sql, params![&world.holder.id]).await;
     "eve".to_owned()
@@ -569,16 +583,22 @@ async fn tokens_come_and_go(database: Database) {
     assert!(!factors.assign(token, &world.holder).await.unwrap());
     assert_eq!(world.events("FACTOR_ADDED").await, 1);
 
-    // A token whose row was changed is not handed out.
-    world
-        .tamper("UPDATE factor SET digits = 8 WHERE serial = 'A2'", &[])
-        .await;
+    // A token whose row was changed is not handed out, nor one that somebody gave himself.
+    let changed = "UPDATE factor SET digits = $1 WHERE serial = 'A2'";
+    world.tamper(changed, params![8_i64]).await;
     let token = factors.by_serial("A2").await.unwrap().unwrap();
     let assigned = factors.assign(token, &world.holder).await;
     assert!(
         matches!(assigned, Err(factor::Error::Damaged)),
         "{assigned:?}"
     );
+    world.tamper(changed, params![6_i64]).await;
+    let taken = "UPDATE factor SET holder = $1 WHERE serial = 'A2'";
+    world.tamper(taken, params![&world.holder.id]).await;
+    let token = factors.by_serial("A2").await.unwrap().unwrap();
+    let credential = world.credential(&token.id).await;
+    let approved = world.approve(&credential, "755224").await;
+    assert!(matches!(approved, Err(Error::Damaged)), "{approved:?}");
 }
 
 async fn pin_locks_are_told(database: Database) {
@@ -597,6 +617,7 @@ async fn pin_locks_are_told(database: Database) {
     let code = world.code(&credential).await;
     let locked = world.approve(&credential, &code).await;
     assert!(matches!(locked, Err(Error::PinLocked)), "{locked:?}");
+    world.agrees().await;
 }
 
 async fn forged_jobs(database: Database) {

@@ -257,9 +257,9 @@ impl Thief {
         let written = self.store.write(async move |tx| {
             tx.execute("DELETE FROM activation", params![]).await?;
             tx.execute(
-                "INSERT INTO activation (id, kind, credential, client, grant_id, secret_hash, content, wrapped, state, remaining,
+                "INSERT INTO activation (id, version, kind, credential, client, grant_id, secret_hash, content, wrapped, state, remaining,
                      expires, ends, created)
-                 VALUES ($1, 'sad', $2, $3, 'grant', $4, $5, $6, 'active', 1, $7, $7, 0)",
+                 VALUES ($1, 1, 'sad', $2, $3, 'grant', $4, $5, $6, 'active', 1, $7, $7, 0)",
                 params![row.as_str(), &id, &ClientId::direct(), hash, octets.clone(), wrapped.clone(), NEVER],
             )
             .await

@@ -37,6 +37,8 @@ pub enum KeyUse {
 /// Everywhere, [`HsmError::Unavailable`] means that this session is of no more use, and [`HsmError::Missing`] that a key
 /// is gone and must be found or opened again; after both a job that has not signed may be run anew.
 pub trait Hsm: Send {
+    /// Serial number of the device.
+    fn serial(&self) -> &str;
     /// Finds a master key by label; cached by the token, never searched twice.
     fn master(&mut self, label: &str, purpose: KeyUse) -> Result<Option<Key>, HsmError>;
     /// Makes a master key: token object, sensitive, not extractable, not modifiable, one purpose.

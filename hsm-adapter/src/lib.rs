@@ -20,6 +20,7 @@ mod issuer;
 pub mod memory;
 pub mod pkcs11;
 mod pool;
+mod request;
 mod stretch;
 mod vault;
 mod verify;
@@ -32,6 +33,6 @@ pub use issuer::Issuer;
 pub use pool::{Pool, PoolLimits, PoolState};
 pub use stretch::{Cost, Stretcher};
 pub use vault::{
-    Activation, Blobs, MacKey, Master, MasterSet, Pin, Place, Puk, SealedKey, SealedPuk, Vault,
-    version_of,
+    Activation, Blobs, MacKey, Master, MasterSet, NewKey, Pin, Place, Puk, SealedKey, SealedPuk,
+    Vault, version_of,
 };

@@ -3,6 +3,9 @@
 use serde::Serialize;
 
 /// What happened. Identifiers and hashes only: no secret, no name, no document.
+///
+/// An event that leaves a row behind tells what it changed, so that the tables can be held against the log: values, the version
+/// of the row, and the hash of its [record](super::Table) where that was written.
 #[derive(Clone, Debug, Serialize)]
 #[serde(
     tag = "event",
@@ -18,14 +21,24 @@ pub enum Event {
         version: &'static str,
     },
     Stop,
-    /// SHA-256 over file and environment, as merged.
+    /// SHA-256 over file and environment, as merged; and every setting that weakens the service.
     ConfigLoaded {
         hash: String,
+        weak: Vec<String>,
     },
     /// The slot did with throw-away keys what is asked of it.
     Selftest {
         slot: &'static str,
         passed: bool,
+    },
+    /// The clock agrees with a source, this many milliseconds behind it: each day, and when it is trusted again.
+    ClockSync {
+        source: String,
+        offset: i64,
+    },
+    /// From here on nothing is signed.
+    ClockAlarm {
+        reason: String,
     },
     HsmConnected {
         slot: &'static str,
@@ -43,12 +56,16 @@ pub enum Event {
         person: Option<String>,
         credential: Option<String>,
     },
-    /// `checkpoint` is the last one; `finding` says what is wrong.
+    /// `checkpoint` is the last one; `finding` says what is wrong with the log, `disagreement` what is with the first of the
+    /// `disagreeing` rows of tables.
     LogVerified {
         intact: bool,
         rows: u64,
         checkpoint: i64,
         finding: Option<String>,
+        state_rows: u64,
+        disagreeing: u64,
+        disagreement: Option<String>,
     },
     MasterCreated {
         label: String,
@@ -68,13 +85,17 @@ pub enum Event {
         version: u32,
     },
     CaCreated {
+        label: &'static str,
         certificate_hash: String,
+        record: String,
     },
     HolderAdded {
         holder: String,
+        record: String,
     },
     ClientRegistered {
         client: String,
+        record: String,
     },
     ClientLinked {
         client: String,
@@ -83,18 +104,24 @@ pub enum Event {
     FactorAdded {
         factor: String,
         kind: &'static str,
+        version: i64,
+        record: String,
     },
     /// Of a file of the maker; nobody's yet.
     TokenImported {
         factor: String,
         serial: String,
+        counter: i64,
+        record: String,
     },
     FactorResynced {
         factor: String,
         counter: i64,
+        version: i64,
     },
     FactorUnlocked {
         factor: String,
+        version: i64,
     },
     FactorIntegrityFail {
         factor: String,
@@ -103,16 +130,37 @@ pub enum Event {
         credential: String,
         algorithm: &'static str,
         spki_hash: String,
+        /// Of the certification request that the key has signed.
+        request_hash: String,
+        /// Serial number of the HSM.
+        device: String,
     },
     CertIssued {
         credential: String,
         certificate_hash: String,
     },
+    /// The holder accepted this version of the terms by choosing his PIN; SHA-256 of the document.
+    TermsAccepted {
+        credential: String,
+        version: String,
+        hash: String,
+    },
     CertActivated {
         credential: String,
+        record: String,
+    },
+    /// Before the password is looked at.
+    LoginTried {
+        holder: String,
+        version: i64,
+        failures: i64,
+        /// When the next try is heard.
+        after: i64,
     },
     LoginOk {
         client: String,
+        holder: String,
+        version: i64,
     },
     LoginFail {
         client: String,
@@ -120,10 +168,20 @@ pub enum Event {
     TokenIssued {
         client: String,
         grant: String,
+        tokens: Vec<TokenRecord>,
+    },
+    /// A refresh token was traded for a new pair.
+    TokenSpent {
+        client: String,
+        grant: String,
+        /// SHA-256 of it.
+        token: String,
     },
     TokenRevoked {
         client: String,
         grant: String,
+        /// SHA-256 of each.
+        tokens: Vec<String>,
     },
     /// Before any factor is looked at.
     AuthzAsked {
@@ -136,6 +194,11 @@ pub enum Event {
         credential: String,
         factor: String,
         client: String,
+        challenge: String,
+        record: String,
+        expires: i64,
+        /// Codes that are no good any more.
+        replaced: Vec<String>,
     },
     OtpOk {
         credential: String,
@@ -144,21 +207,47 @@ pub enum Event {
         /// The time step or count of a device: the witness of the counter in its row.
         #[serde(skip_serializing_if = "Option::is_none")]
         counter: Option<i64>,
+        /// The code that was sent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        challenge: Option<String>,
+        version: i64,
+        /// The digest of what the code was taken for.
+        bound_to: String,
     },
     OtpFail {
         credential: String,
         factor: String,
         client: String,
         failures: i64,
+        /// The code that was sent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        challenge: Option<String>,
+        version: i64,
     },
     OtpLocked {
         credential: String,
         factor: String,
         until: i64,
+        /// That of the wrong code.
+        version: i64,
+    },
+    /// Before the PIN is looked at.
+    PinTried {
+        credential: String,
+        client: String,
+        version: i64,
+        failures: i64,
+    },
+    /// The PIN was not looked at, because something else failed: the try does not count.
+    PinTryReturned {
+        credential: String,
+        version: i64,
+        failures: i64,
     },
     PinOk {
         credential: String,
         client: String,
+        version: i64,
     },
     PinFail {
         credential: String,
@@ -175,17 +264,21 @@ pub enum Event {
         count: u32,
         hashes: Vec<String>,
         expires: i64,
+        record: String,
     },
     SadExtended {
         activation: String,
         credential: String,
         client: String,
         expires: i64,
+        version: i64,
+        record: String,
     },
     SadRevoked {
         activation: String,
         credential: String,
         client: String,
+        version: i64,
     },
     /// Of a wrong PIN or OTP their own events tell. No activation when none was issued or named.
     SadRefused {
@@ -211,6 +304,9 @@ pub enum Event {
         client: String,
         request: String,
         hashes: Vec<String>,
+        version: i64,
+        remaining: i64,
+        positions: Vec<u32>,
     },
     /// Before the answer leaves.
     SignOk {
@@ -223,23 +319,47 @@ pub enum Event {
         activation: String,
         credential: String,
         request: String,
+        /// Whether the count was given back, and these positions may be signed again.
         given_back: bool,
+        /// When the count was given back to an activation that had not ended.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version: Option<i64>,
+        positions: Vec<u32>,
         reason: String,
     },
     PinChanged {
         credential: String,
+        version: i64,
+        record: String,
     },
     PinReset {
         credential: String,
+        version: i64,
+        record: String,
+    },
+    /// Before the PUK is looked at.
+    PukTried {
+        credential: String,
+        version: i64,
+        failures: i64,
+    },
+    /// The PUK was not looked at, because something else failed: the try does not count.
+    PukTryReturned {
+        credential: String,
+        version: i64,
+        failures: i64,
     },
     PukUsed {
         credential: String,
+        version: i64,
     },
     PukFail {
         credential: String,
     },
     KeyResealed {
         credential: String,
+        version: i64,
+        record: String,
     },
     KeyDestroyed {
         credential: String,
@@ -247,22 +367,43 @@ pub enum Event {
     },
     CertSuspended {
         credential: String,
+        version: i64,
+        record: String,
     },
     CertReactivated {
         credential: String,
+        version: i64,
+        record: String,
     },
     CertRevoked {
         credential: String,
+        version: i64,
+        record: String,
+    },
+    CertExpired {
+        credential: String,
+        version: i64,
+        record: String,
     },
     HolderBlocked {
         holder: String,
+        version: i64,
     },
     HolderUnblocked {
         holder: String,
+        version: i64,
     },
     KeyIntegrityFail {
         credential: String,
     },
+}
+
+/// A token that was issued: SHA-256 of it, and the record of its row.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct TokenRecord {
+    pub token: String,
+    pub record: String,
 }
 
 /// What was asked of a SAD, or for one.

@@ -115,7 +115,7 @@ pub async fn write(
         sealed: true,
         written: 0,
     };
-    let stopped = walk(store, |item| {
+    let stopped = walk(&mut store.snapshot().await?, |item| {
         if matches!(item, Item::Row(_)) {
             progress();
         }

@@ -1,4 +1,4 @@
-//! The log as it stands in the database, read in the order in which it is proven: the rows of a checkpoint, the checkpoint, the rows
+//! The log as it stands in the database at one instant, read in the order in which it is proven: the rows of a checkpoint, the checkpoint, the rows
 //! of the next; then the rows that no checkpoint covers yet. Every row is read, wherever it stands.
 
 use std::{collections::HashMap, ops::ControlFlow};
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     params,
-    store::{self, Store, StoreError},
+    store::{self, Snapshot, Store, StoreError},
 };
 
 /// Rows of one query.
@@ -53,11 +53,11 @@ pub(super) use chains;
 /// # Errors
 /// When the database fails.
 pub async fn walk<B>(
-    store: &Store,
+    snapshot: &mut Snapshot,
     each: impl FnMut(Item) -> ControlFlow<B>,
 ) -> Result<Option<B>, StoreError> {
     let mut walk = Walk {
-        store,
+        snapshot,
         each,
         read: HashMap::new(),
     };
@@ -79,7 +79,7 @@ pub async fn count(store: &Store) -> Result<u64, StoreError> {
 }
 
 struct Walk<'a, F> {
-    store: &'a Store,
+    snapshot: &'a mut Snapshot,
     each: F,
     /// How far each chain was read.
     read: HashMap<String, i64>,
@@ -101,7 +101,7 @@ impl<B, F: FnMut(Item) -> ControlFlow<B>> Walk<'_, F> {
         const NEXT: &str = "SELECT number, body, signature FROM checkpoint WHERE number > $1 ORDER BY number LIMIT 1";
         const CHAINS: &str = chains!("SELECT chain FROM c WHERE chain IS NOT NULL");
         let mut number = i64::MIN;
-        while let Some(mut row) = self.store.find(NEXT, params![number]).await? {
+        while let Some(mut row) = self.snapshot.find(NEXT, params![number]).await? {
             number = row.get(0)?;
             // One that cannot be read has no rows before it, and is found out when it comes.
             let checkpoint = Checkpoint {
@@ -115,7 +115,7 @@ impl<B, F: FnMut(Item) -> ControlFlow<B>> Walk<'_, F> {
             self.tell(Item::Checkpoint(number, checkpoint))?;
         }
         self.tell(Item::Unsealed)?;
-        for mut row in self.store.query(CHAINS, &[]).await? {
+        for mut row in self.snapshot.query(CHAINS, &[]).await? {
             self.rows(&row.get::<String>(0)?, i64::MAX).await?;
         }
         self.strays().await
@@ -130,7 +130,7 @@ impl<B, F: FnMut(Item) -> ControlFlow<B>> Walk<'_, F> {
         );
         loop {
             let read = self.read.get(chain).copied().unwrap_or_default();
-            let rows = self.store.query(SQL, params![chain, read, last]).await?;
+            let rows = self.snapshot.query(SQL, params![chain, read, last]).await?;
             let full = rows.len() == PAGE;
             for row in rows {
                 let sequence = self.row(row, chain)?;
@@ -149,7 +149,7 @@ impl<B, F: FnMut(Item) -> ControlFlow<B>> Walk<'_, F> {
             columns!(),
             " FROM audit WHERE sequence < 1 OR sequence > 9223372036854775807 ORDER BY chain, sequence LIMIT 1000"
         );
-        for row in self.store.query(SQL, &[]).await? {
+        for row in self.snapshot.query(SQL, &[]).await? {
             self.row(row, "")?;
         }
         Ok(())

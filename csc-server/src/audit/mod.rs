@@ -4,6 +4,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `event` | the closed list |
+//! | `table` | what of a row events tell, and what its record covers |
 //! | `row`, `chain` | a row and its hash; the chain that this process writes |
 //! | `checkpoint`, `key`, `keeper` | what is signed; with what; who signs it, and when |
 //! | `succession` | from one key to the next |
@@ -21,15 +22,18 @@ mod log;
 pub mod proof;
 mod row;
 mod succession;
+mod table;
 pub mod verify;
 
 pub use chain::Chain;
 pub use checkpoint::{Body, Checkpoint, Head, Spki};
-pub use event::{Act, Event, HashOutcome};
+pub use event::{Act, Event, HashOutcome, TokenRecord};
 pub use keeper::{Error as KeeperError, Keeper};
 pub use key::{Keys, LABEL};
 pub use log::{Item, count, walk};
 pub use row::{Hash, Row};
+pub use table::Table;
+pub(crate) use table::{table, text};
 
 use crate::{
     clock::Millis,

@@ -71,7 +71,7 @@ impl fmt::Display for Finding {
 }
 
 impl Finding {
-    pub(super) fn row(chain: &str, sequence: i64, kind: Kind, why: &'static str) -> Self {
+    pub(crate) fn row(chain: &str, sequence: i64, kind: Kind, why: &'static str) -> Self {
         let chain = chain.to_owned();
         Self {
             place: Where::Row { chain, sequence },

@@ -1,9 +1,10 @@
-//! The embedded CA: a public key in, a certificate out. Its own key is a token object of the issuer slot.
+//! The embedded CA: a certification request in, a certificate out. Its own key is a token object of the issuer slot.
 
 mod algorithm;
 mod issue;
 mod profile;
 mod qc;
+mod request;
 mod subject;
 
 use hsm_adapter::HsmError;
@@ -14,6 +15,10 @@ pub use subject::{CaName, Subject};
 
 /// The label of the CA's key in the issuer slot.
 pub const LABEL: &str = "ca/v1";
+
+/// What the audit log vouches for.
+pub const TABLE: crate::audit::Table =
+    crate::audit::table!("issuer", key ["label"], told [], recorded ["certificate", "created"]);
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +37,9 @@ pub enum Error {
     /// The octets are no SubjectPublicKeyInfo.
     #[error("the public key cannot be read")]
     PublicKey,
+    /// Nobody has proven to have the key.
+    #[error("the certification request is not good: {0}")]
+    Request(&'static str),
     /// The certificate would be valid after its issuer's is not.
     #[error("the certificate would outlive the CA's; renew the CA")]
     OutlivesIssuer,

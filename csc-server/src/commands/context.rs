@@ -13,7 +13,7 @@ use crate::{
     audit::{self, Chain, Event},
     ca::{self, Ca},
     clock::Clock,
-    config::{Config, Role, Slot, StoreUrl, secret},
+    config::{Config, Role, Slot, StoreUrl, Weakness, secret},
     credential::Keys,
     factor::Factors,
     holder::{Accounts, Holder},
@@ -57,8 +57,14 @@ impl Context {
             version: env!("CARGO_PKG_VERSION"),
         };
         audit::note(&self.store, now, "", start).await?;
+        let mut weak = Vec::new();
+        for Weakness { key, gives_up } in self.config.weaknesses() {
+            tracing::warn!(key, gives_up, "a setting weakens the service");
+            weak.push(key);
+        }
         let loaded = Event::ConfigLoaded {
             hash: self.config.hash.clone(),
+            weak,
         };
         Ok(audit::note(&self.store, now, "", loaded).await?)
     }
@@ -77,6 +83,19 @@ impl Context {
     /// The issuer slot.
     pub(super) fn issuer(&self) -> Result<Issuer> {
         Ok(Issuer::new(pool(self.slot(Role::Issuer)?)?))
+    }
+
+    /// Refuses one token under two names: the keys of holders and those of the provider live apart (SC-21).
+    pub(super) async fn apart(&self, vault: &Vault, issuer: &Issuer) -> Result<()> {
+        if vault.device().await? == issuer.device().await? {
+            let (holder, issuer) = (self.slot(Role::Holder)?, self.slot(Role::Issuer)?);
+            bail!(
+                "slot '{}': found the token of slot '{}'; give each slot a token of its own",
+                issuer.name(),
+                holder.name()
+            );
+        }
+        Ok(())
     }
 
     /// The embedded CA.

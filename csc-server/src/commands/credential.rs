@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     credential::{Credential, Expired, Keys},
-    enrolment::{Enrolment, NewPin, Request},
+    enrolment::{Enrolment, NewPin, Request, Terms},
     factor::{Error as FactorError, Otp, Purpose},
     holder::Holder,
     ids::{ClientId, CredentialId, FactorId},
@@ -230,6 +230,19 @@ impl Add {
             &holder.email,
             found.address().unwrap_or_default(),
         ];
+        let terms = match &context.config.terms {
+            None => None,
+            Some(terms) => {
+                say(&format!(
+                    "By choosing a PIN the holder accepts the terms, version {}: {}",
+                    terms.version, terms.url
+                ));
+                Some(Terms {
+                    version: terms.version.clone(),
+                    hash: terms.hash()?,
+                })
+            }
+        };
         let pin = new_pin(&known)?;
         let certificate = &context.config.certificate;
         let request = Request {
@@ -241,6 +254,7 @@ impl Add {
             multisign,
             country: context.config.info.region.clone(),
             puk: limits.puk,
+            terms,
         };
         let enrolment = Enrolment {
             ca: context.ca().await?,

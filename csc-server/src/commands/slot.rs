@@ -159,6 +159,8 @@ impl Destroy {
 
 async fn init(context: Context) -> Result<()> {
     let vault = context.vault(context.stretcher())?;
+    let issuer = context.issuer()?;
+    context.apart(&vault, &issuer).await?;
     let now = context.clock.now();
     for master in vault.init().await? {
         report("holder", &master.label, master.created);
@@ -176,7 +178,6 @@ async fn init(context: Context) -> Result<()> {
         .ensure_direct(&context.config.info.name)
         .await?;
 
-    let issuer = context.issuer()?;
     for (label, algorithm) in [
         (ca::LABEL, context.config.certificate.ca_key),
         (audit::LABEL, KeyAlgorithm::P256),
@@ -219,7 +220,12 @@ async fn create_ca(context: &Context, issuer: Issuer) -> Result<()> {
         .write(async move |tx| {
             let sql = "INSERT INTO issuer (label, certificate, created) VALUES ($1, $2, $3) ON CONFLICT (label) DO NOTHING";
             tx.execute(sql, params![ca::LABEL, certificate.clone(), now]).await?;
-            audit::record(tx, now, "", &Event::CaCreated { certificate_hash: hash.clone() });
+            let created = Event::CaCreated {
+                label: ca::LABEL,
+                certificate_hash: hash.clone(),
+                record: ca::TABLE.record(tx, ca::LABEL).await?,
+            };
+            audit::record(tx, now, "", &created);
             Ok(())
         })
         .await?;

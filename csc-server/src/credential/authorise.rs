@@ -125,7 +125,7 @@ impl Keys {
             .await?;
 
         let id = ActivationId::random();
-        let secret = Secret::random()?;
+        let secret = self.vault.secret().await?;
         let proven = |kind: &str, id: &str| Proven {
             kind: kind.into(),
             id: id.into(),
@@ -207,12 +207,23 @@ impl Keys {
                     Taken::Locked => return Ok(Some(Error::OtpLocked)),
                 }
                 let reserved = tx
-                    .execute(
-                        "UPDATE credential SET pin_failures = pin_failures + 1 WHERE id = $1 AND pin_failures < $2",
+                    .find(
+                        "UPDATE credential SET pin_failures = pin_failures + 1, version = version + 1
+                         WHERE id = $1 AND pin_failures < $2 RETURNING version, pin_failures",
                         params![&credential.id, limit],
                     )
                     .await?;
-                Ok((reserved == 0).then_some(Error::PinLocked))
+                let Some(mut row) = reserved else {
+                    return Ok(Some(Error::PinLocked));
+                };
+                let tried = Event::PinTried {
+                    credential: credential.id.to_string(),
+                    client: client.to_string(),
+                    version: row.get(0)?,
+                    failures: row.get(1)?,
+                };
+                audit::record(tx, now, &credential.pseudonym, &tried);
+                Ok(None)
             })
             .await?;
         refused.map_or(Ok(()), Err)
@@ -235,11 +246,14 @@ impl Keys {
         let ends = content.issued + sad::millis(self.policy.authorization_lifetime);
         self.store
             .write(async move |tx| {
-                tx.execute("UPDATE credential SET pin_failures = 0 WHERE id = $1", params![&credential.id]).await?;
+                const RIGHT: &str =
+                    "UPDATE credential SET pin_failures = 0, version = version + 1 WHERE id = $1 RETURNING version";
+                let row = tx.find(RIGHT, params![&credential.id]).await?;
+                let version = row.ok_or(StoreError::Corrupt("a credential in use"))?.get(0)?;
                 tx.execute(
-                    "INSERT INTO activation (id, kind, credential, client, grant_id, secret_hash, content, wrapped, masters, state, remaining,
+                    "INSERT INTO activation (id, version, kind, credential, client, grant_id, secret_hash, content, wrapped, masters, state, remaining,
                          expires, ends, created)
-                     VALUES ($1, 'sad', $2, $3, $11, $4, $5, $6, $12, 'active', $7, $8, $9, $10)",
+                     VALUES ($1, 1, 'sad', $2, $3, $11, $4, $5, $6, $12, 'active', $7, $8, $9, $10)",
                     params![
                         &id,
                         &credential.id,
@@ -256,7 +270,7 @@ impl Keys {
                     ],
                 )
                 .await?;
-                let pin_ok = Event::PinOk { credential: credential.id.to_string(), client: client.to_string() };
+                let pin_ok = Event::PinOk { credential: credential.id.to_string(), client: client.to_string(), version };
                 audit::record(tx, content.issued, &credential.pseudonym, &pin_ok);
                 let issued = Event::SadIssued {
                     activation: id.to_string(),
@@ -265,6 +279,7 @@ impl Keys {
                     count: content.count,
                     hashes: content.hashes.clone(),
                     expires: content.expires,
+                    record: sad::TABLE.record(tx, &id).await?,
                 };
                 audit::record(tx, content.issued, &credential.pseudonym, &issued);
                 Ok(())
@@ -304,11 +319,21 @@ impl Keys {
                     }
                     return Ok(());
                 }
-                tx.execute(
-                    "UPDATE credential SET pin_failures = pin_failures - 1 WHERE id = $1 AND pin_failures > 0",
-                    params![&credential.id],
-                )
-                .await?;
+                let returned = tx
+                    .find(
+                        "UPDATE credential SET pin_failures = pin_failures - 1, version = version + 1
+                         WHERE id = $1 AND pin_failures > 0 RETURNING version, pin_failures",
+                        params![&credential.id],
+                    )
+                    .await?;
+                if let Some(mut row) = returned {
+                    let returned = Event::PinTryReturned {
+                        credential: id.clone(),
+                        version: row.get(0)?,
+                        failures: row.get(1)?,
+                    };
+                    audit::record(tx, now, &credential.pseudonym, &returned);
+                }
                 if damaged {
                     audit::record(tx, now, &credential.pseudonym, &Event::KeyIntegrityFail { credential: id });
                 }

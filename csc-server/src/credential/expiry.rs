@@ -1,7 +1,12 @@
 //! The end of a key whose certificate has expired: it is destroyed, as that of a revoked one (SC-16).
 
-use super::{Credential, Error, Keys, lifecycle};
-use crate::{ids::CredentialId, params, store::StoreError};
+use super::{Credential, Error, Keys, TABLE, lifecycle};
+use crate::{
+    audit::{self, Event},
+    ids::CredentialId,
+    params,
+    store::StoreError,
+};
 
 /// Credentials that are looked at together.
 const BATCH: u32 = 32;
@@ -58,8 +63,21 @@ impl Keys {
         let of = credential.clone();
         self.store
             .write(async move |tx| {
-                lifecycle::end_activations(tx, &of.id).await?;
-                lifecycle::destroy(tx, &of, now).await
+                const SQL: &str =
+                    "UPDATE credential SET version = version + 1 WHERE id = $1 RETURNING version";
+                lifecycle::end_activations(tx, &of, now).await?;
+                if !lifecycle::destroy(tx, &of, now).await? {
+                    return Ok(());
+                }
+                if let Some(mut row) = tx.find(SQL, params![&of.id]).await? {
+                    let event = Event::CertExpired {
+                        credential: of.id.to_string(),
+                        version: row.get(0)?,
+                        record: TABLE.record(tx, &of.id).await?,
+                    };
+                    audit::record(tx, now, &of.pseudonym, &event);
+                }
+                Ok(())
             })
             .await?;
         Ok(true)

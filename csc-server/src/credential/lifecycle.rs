@@ -3,14 +3,13 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Credential, Error, Keys, Status, record};
+use super::{Credential, Error, Keys, Status, TABLE, record};
 use crate::{
     audit::{self, Event},
     clock::Millis,
-    ids::CredentialId,
     notify::Message,
     params,
-    store::{StoreError, Tx},
+    store::{Row, StoreError, Tx},
 };
 
 impl Keys {
@@ -52,11 +51,14 @@ impl Keys {
     /// # Errors
     /// When the database fails.
     pub async fn end_grant(&self, grant: &str) -> Result<(), StoreError> {
-        let grant = grant.to_owned();
+        let (grant, now) = (grant.to_owned(), self.clock.now());
         self.store
             .write(async move |tx| {
-                let sql = "UPDATE activation SET state = 'revoked' WHERE grant_id = $1 AND state IN ('active', 'spent')";
-                tx.execute(sql, params![grant.as_str()]).await.map(drop)
+                const SQL: &str = "UPDATE activation SET state = 'revoked', version = version + 1
+                                   WHERE grant_id = $1 AND state IN ('active', 'spent')
+                                   RETURNING id, credential, client, version";
+                let ended = tx.query(SQL, params![grant.as_str()]).await?;
+                record_ended(tx, ended, now).await
             })
             .await
     }
@@ -102,25 +104,45 @@ impl Keys {
             .store
             .write(async move |tx| {
                 let changed = tx
-                    .execute(
-                        "UPDATE credential SET status = $3, record_mac = $4 WHERE id = $1 AND status = $2 AND record_mac = $5",
-                        params![&of.id, of.status.name(), to.name(), mac.clone(), of.key.record_mac.clone()],
+                    .find(
+                        "UPDATE credential SET status = $3, record_mac = $4, version = version + 1
+                         WHERE id = $1 AND status = $2 AND record_mac = $5 RETURNING version",
+                        params![
+                            &of.id,
+                            of.status.name(),
+                            to.name(),
+                            mac.clone(),
+                            of.key.record_mac.clone()
+                        ],
                     )
                     .await?;
-                if changed == 0 {
+                let Some(mut row) = changed else {
                     return Ok(false);
-                }
-                end_activations(tx, &of.id).await?;
-                let id = of.id.to_string();
-                let event = match to {
-                    Status::Suspended => Event::CertSuspended { credential: id },
-                    Status::Active => Event::CertReactivated { credential: id },
-                    Status::Revoked => Event::CertRevoked { credential: id },
                 };
-                audit::record(tx, now, &of.pseudonym, &event);
+                end_activations(tx, &of, now).await?;
                 if to == Status::Revoked {
                     destroy(tx, &of, now).await?;
                 }
+                let (credential, version) = (of.id.to_string(), row.get(0)?);
+                let record = TABLE.record(tx, &of.id).await?;
+                let event = match to {
+                    Status::Suspended => Event::CertSuspended {
+                        credential,
+                        version,
+                        record,
+                    },
+                    Status::Active => Event::CertReactivated {
+                        credential,
+                        version,
+                        record,
+                    },
+                    Status::Revoked => Event::CertRevoked {
+                        credential,
+                        version,
+                        record,
+                    },
+                };
+                audit::record(tx, now, &of.pseudonym, &event);
                 notice.enqueue(tx, now).await?;
                 Ok(true)
             })
@@ -150,18 +172,46 @@ impl Keys {
 /// Ends every SAD of a credential.
 pub(super) async fn end_activations(
     tx: &mut Tx,
-    credential: &CredentialId,
+    credential: &Credential,
+    now: Millis,
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE activation SET state = 'revoked' WHERE credential = $1 AND state IN ('active', 'spent')";
-    tx.execute(sql, params![credential]).await.map(drop)
+    const SQL: &str = "UPDATE activation SET state = 'revoked', version = version + 1
+                       WHERE credential = $1 AND state IN ('active', 'spent')
+                       RETURNING id, credential, client, version";
+    let ended = tx.query(SQL, params![&credential.id]).await?;
+    record_ended(tx, ended, now).await
 }
 
-/// Destroys a key: whatever opens it, and itself.
+/// Records each activation that was ended: identifier, credential, client, version.
+async fn record_ended(tx: &mut Tx, ended: Vec<Row>, now: Millis) -> Result<(), StoreError> {
+    for mut row in ended {
+        let credential: String = row.get(1)?;
+        let person = pseudonym(tx, &credential).await?;
+        let revoked = Event::SadRevoked {
+            activation: row.get(0)?,
+            credential,
+            client: row.get(2)?,
+            version: row.get(3)?,
+        };
+        audit::record(tx, now, &person, &revoked);
+    }
+    Ok(())
+}
+
+/// How the audit log calls the holder of a credential.
+pub(super) async fn pseudonym(tx: &mut Tx, credential: &str) -> Result<String, StoreError> {
+    const SQL: &str =
+        "SELECT h.pseudonym FROM holder h JOIN credential c ON c.holder = h.id WHERE c.id = $1";
+    let row = tx.find(SQL, params![credential]).await?;
+    row.map_or(Ok(String::new()), |mut row| row.get(0))
+}
+
+/// Destroys a key: whatever opens it, and itself. False when it was destroyed before.
 pub(super) async fn destroy(
     tx: &mut Tx,
     credential: &Credential,
     now: Millis,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let none: &[u8] = &[];
     let destroyed = tx.execute(
         "UPDATE credential SET key_blob = $2, w_pin = $2, pin_check = $2, pin_salt = $2, puk_salt = NULL, puk_cost = NULL,
@@ -171,12 +221,12 @@ pub(super) async fn destroy(
     )
     .await?;
     if destroyed == 0 {
-        return Ok(());
+        return Ok(false);
     }
     let event = Event::KeyDestroyed {
         credential: credential.id.to_string(),
         blob_hash: hex::encode(Sha256::digest(&credential.key.key_blob)),
     };
     audit::record(tx, now, &credential.pseudonym, &event);
-    Ok(())
+    Ok(true)
 }

@@ -21,9 +21,9 @@ use hsm_adapter::{HsmError, Vault, VaultError};
 pub use authorise::{Approval, Issued};
 pub use expiry::Expired;
 pub use order::{Hash, Order, SignOrder};
-pub use owned::{Credential, Status, record};
+pub use owned::{Credential, Status, TABLE, record};
 pub(crate) use reseal::oldest;
-pub use sad::Permit;
+pub use sad::{Permit, SIGNINGS, TABLE as ACTIVATIONS};
 
 use crate::{clock::Clock, factor::Factors, store::Store, store::StoreError};
 

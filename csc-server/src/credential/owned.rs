@@ -6,12 +6,25 @@ use sha2::{Digest, Sha256};
 
 use super::Error;
 use crate::{
+    audit,
     clock::Millis,
     ids::{CredentialId, FactorId, HolderId},
     oauth::ServiceAccess,
     params,
     store::{Row, Store, StoreError},
 };
+
+/// What the audit log vouches for. Of what rests encrypted it is only whether it is there.
+pub const TABLE: audit::Table = audit::table!(
+    "credential",
+    key ["id"],
+    told ["version", "pin_failures", "puk_failures", "unblocks"],
+    recorded [
+        "holder", "factor", "status", "description", "multisign", "generation", "algorithm", "spki", "spki_hash",
+        "pin_check", "pin_salt", "pin_cost", "puk_salt", "puk_cost", "puk_check", "certificate", "not_before", "not_after",
+        "created", "length(key_blob)", "length(w_pin)", "length(w_puk)",
+    ]
+);
 
 /// Where a credential stands (sole-control states; expiry is told by the certificate's dates).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

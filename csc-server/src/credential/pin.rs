@@ -3,7 +3,7 @@
 
 use hsm_adapter::{Pin, Puk, SealedKey, SealedPuk, version_of};
 
-use super::{Credential, Error, Keys};
+use super::{Credential, Error, Keys, TABLE};
 use crate::{
     audit::{self, Event},
     clock::Millis,
@@ -51,14 +51,12 @@ impl Keys {
         .await?;
         match self.vault.change_pin(&credential.key, old, new).await {
             Ok(next) => {
-                self.store_new_pin(
+                let event = |credential, version, record| Event::PinChanged {
                     credential,
-                    next,
-                    Event::PinChanged {
-                        credential: credential.id.to_string(),
-                    },
-                )
-                .await
+                    version,
+                    record,
+                };
+                self.store_new_pin(credential, next, event).await
             }
             Err(error) => Err(self
                 .not_authorised(client, credential, error.into(), now)
@@ -116,14 +114,12 @@ impl Keys {
                     .write(async move |tx| puk_was_right(tx, &of, now).await)
                     .await?;
                 self.refresh_puk(credential, sealed, puk).await;
-                self.store_new_pin(
+                let event: Resealed = |credential, version, record| Event::PinReset {
                     credential,
-                    next,
-                    Event::PinReset {
-                        credential: credential.id.to_string(),
-                    },
-                )
-                .await
+                    version,
+                    record,
+                };
+                self.store_new_pin(credential, next, event).await
             }
             Err(error) => Err(self.wrong_puk(credential, error.into()).await?),
         }
@@ -137,12 +133,14 @@ impl Keys {
         }
         let refreshed = async {
             let next = self.vault.change_pin(&credential.key, pin, pin).await?;
-            let event = Event::KeyResealed {
-                credential: credential.id.to_string(),
+            let event: Resealed = |credential, version, record| Event::KeyResealed {
+                credential,
+                version,
+                record,
             };
             let (of, now) = (credential.clone(), self.clock.now());
             self.store
-                .write(async move |tx| replace_seal(tx, &of, &next, &event, now).await)
+                .write(async move |tx| replace_seal(tx, &of, &next, event, now).await)
                 .await?;
             Ok::<_, Error>(())
         };
@@ -173,7 +171,7 @@ impl Keys {
         &self,
         credential: &Credential,
         next: SealedKey,
-        event: Event,
+        event: Resealed,
     ) -> Result<(), Error> {
         let now = self.clock.now();
         let notice = self
@@ -188,9 +186,9 @@ impl Keys {
         let replaced = self
             .store
             .write(async move |tx| {
-                let replaced = replace_seal(tx, &of, &next, &event, now).await?;
+                let replaced = replace_seal(tx, &of, &next, event, now).await?;
                 if replaced {
-                    super::lifecycle::end_activations(tx, &of.id).await?;
+                    super::lifecycle::end_activations(tx, &of, now).await?;
                     tx.execute(
                         "UPDATE credential SET pin_failures = 0 WHERE id = $1",
                         params![&of.id],
@@ -254,13 +252,19 @@ impl Keys {
                 }
                 let row = tx
                     .find(
-                        "UPDATE credential SET puk_failures = puk_failures + 1
+                        "UPDATE credential SET puk_failures = puk_failures + 1, version = version + 1
                          WHERE id = $1 AND puk_failures < $2 AND unblocks < $3 AND puk_check IS NOT NULL
-                         RETURNING puk_salt, puk_cost, puk_check, w_puk, puk_masters",
+                         RETURNING puk_salt, puk_cost, puk_check, w_puk, puk_masters, version, puk_failures",
                         params![&of.id, PUK_TRIES, UNBLOCKS],
                     )
                     .await?;
                 let Some(mut row) = row else { return Ok(Err(Error::PukLocked)) };
+                let tried = Event::PukTried {
+                    credential: of.id.to_string(),
+                    version: row.get(5)?,
+                    failures: row.get(6)?,
+                };
+                audit::record(tx, now, &of.pseudonym, &tried);
                 Ok(Ok(SealedPuk {
                     salt: row.get(0)?,
                     cost: serde_json::from_str(&row.get::<String>(1)?)
@@ -283,11 +287,28 @@ impl Keys {
         self.store
             .write(async move |tx| {
                 if wrong {
-                    audit::record(tx, now, &of.pseudonym, &Event::PukFail { credential: of.id.to_string() });
+                    audit::record(
+                        tx,
+                        now,
+                        &of.pseudonym,
+                        &Event::PukFail {
+                            credential: of.id.to_string(),
+                        },
+                    );
                     return Ok(());
                 }
-                let sql = "UPDATE credential SET puk_failures = puk_failures - 1 WHERE id = $1 AND puk_failures > 0";
-                tx.execute(sql, params![&of.id]).await.map(drop)
+                let sql =
+                    "UPDATE credential SET puk_failures = puk_failures - 1, version = version + 1
+                           WHERE id = $1 AND puk_failures > 0 RETURNING version, puk_failures";
+                if let Some(mut row) = tx.find(sql, params![&of.id]).await? {
+                    let returned = Event::PukTryReturned {
+                        credential: of.id.to_string(),
+                        version: row.get(0)?,
+                        failures: row.get(1)?,
+                    };
+                    audit::record(tx, now, &of.pseudonym, &returned);
+                }
+                Ok(())
             })
             .await?;
         Ok(error)
@@ -299,36 +320,36 @@ async fn puk_was_right(
     credential: &Credential,
     now: Millis,
 ) -> Result<(), StoreError> {
-    tx.execute(
-        "UPDATE credential SET pin_failures = 0, puk_failures = puk_failures - 1, unblocks = unblocks + 1 WHERE id = $1",
-        params![&credential.id],
-    )
-    .await?;
-    audit::record(
-        tx,
-        now,
-        &credential.pseudonym,
-        &Event::PukUsed {
+    const SQL: &str = "UPDATE credential SET pin_failures = 0, puk_failures = puk_failures - 1, unblocks = unblocks + 1,
+                           version = version + 1
+                       WHERE id = $1 RETURNING version";
+    if let Some(mut row) = tx.find(SQL, params![&credential.id]).await? {
+        let used = Event::PukUsed {
             credential: credential.id.to_string(),
-        },
-    );
+            version: row.get(0)?,
+        };
+        audit::record(tx, now, &credential.pseudonym, &used);
+    }
     Ok(())
 }
+
+/// The event of a credential, by its version and record.
+type Resealed = fn(String, i64, String) -> Event;
 
 /// Replaces what the PIN opens, if PIN and record are still what was read.
 async fn replace_seal(
     tx: &mut Tx,
     credential: &Credential,
     next: &SealedKey,
-    event: &Event,
+    event: Resealed,
     now: Millis,
 ) -> Result<bool, StoreError> {
     let cost = serde_json::to_string(&next.cost).unwrap_or_default();
     let replaced = tx
-        .execute(
+        .find(
             "UPDATE credential SET w_pin = $4, pin_check = $5, pin_salt = $6, pin_cost = $7, masters = $8, record_mac = $9,
-                 store = CASE WHEN store > $10 THEN $10 ELSE store END
-             WHERE id = $1 AND pin_check = $2 AND record_mac = $3",
+                 store = CASE WHEN store > $10 THEN $10 ELSE store END, version = version + 1
+             WHERE id = $1 AND pin_check = $2 AND record_mac = $3 RETURNING version",
             params![
                 &credential.id,
                 credential.key.pin_check.clone(),
@@ -343,10 +364,13 @@ async fn replace_seal(
             ],
         )
         .await?;
-    if replaced == 1 {
-        audit::record(tx, now, &credential.pseudonym, event);
-    }
-    Ok(replaced == 1)
+    let Some(mut row) = replaced else {
+        return Ok(false);
+    };
+    let record = TABLE.record(tx, &credential.id).await?;
+    let event = event(credential.id.to_string(), row.get(0)?, record);
+    audit::record(tx, now, &credential.pseudonym, &event);
+    Ok(true)
 }
 
 /// Replaces what the PUK opens, if it is still what was read.
@@ -359,10 +383,10 @@ async fn replace_puk(
 ) -> Result<(), StoreError> {
     let cost = serde_json::to_string(&next.cost).unwrap_or_default();
     let replaced = tx
-        .execute(
+        .find(
             "UPDATE credential SET puk_check = $3, puk_salt = $4, puk_cost = $5, puk_masters = $6, w_puk = $7,
-                 store = CASE WHEN store > $8 THEN $8 ELSE store END
-             WHERE id = $1 AND puk_check = $2",
+                 store = CASE WHEN store > $8 THEN $8 ELSE store END, version = version + 1
+             WHERE id = $1 AND puk_check = $2 RETURNING version",
             params![
                 &credential.id,
                 old.check.clone(),
@@ -375,9 +399,11 @@ async fn replace_puk(
             ],
         )
         .await?;
-    if replaced == 1 {
+    if let Some(mut row) = replaced {
         let event = Event::KeyResealed {
             credential: credential.id.to_string(),
+            version: row.get(0)?,
+            record: TABLE.record(tx, &credential.id).await?,
         };
         audit::record(tx, now, &credential.pseudonym, &event);
     }

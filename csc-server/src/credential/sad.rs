@@ -14,7 +14,7 @@ use hsm_adapter::{Activation, Content, Digest, Scheme, SealedKey, Secret, versio
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Credential, Error, Hash, Issued, Keys, SignOrder,
+    Credential, Error, Hash, Issued, Keys, SignOrder, lifecycle,
     refusal::{Asked, refused},
 };
 use crate::{
@@ -25,6 +25,24 @@ use crate::{
     params,
     store::{Store, StoreError},
 };
+
+/// What the audit log vouches for of activations.
+pub const TABLE: audit::Table = audit::table!(
+    "activation",
+    key ["id"],
+    told ["version", "state", "remaining"],
+    recorded [
+        "kind", "credential", "client", "grant_id", "secret_hash", "content", "wrapped", "expires", "ends", "created",
+    ]
+);
+
+/// What it vouches for of signatures.
+pub const SIGNINGS: audit::Table = audit::table!(
+    "signing",
+    key ["activation", "position", "request"],
+    told ["credential", "client", "hash", "outcome", "started"],
+    recorded []
+);
 
 /// A SAD as a client presented it. Prints nothing but its identifier.
 #[derive(Debug)]
@@ -112,22 +130,24 @@ impl Sad {
         let redeemed = store
             .write(async move |tx| {
                 let counted = tx
-                    .execute(
+                    .find(
                         "UPDATE activation
-                         SET remaining = remaining - $5, state = CASE WHEN remaining = $5 THEN 'used' ELSE 'spent' END
+                         SET remaining = remaining - $5, state = CASE WHEN remaining = $5 THEN 'used' ELSE 'spent' END,
+                             version = version + 1
                          WHERE id = $1 AND secret_hash = $2 AND client = $3 AND credential = $4 AND state = 'active'
-                             AND remaining >= $5 AND expires > $6",
+                             AND remaining >= $5 AND expires > $6
+                         RETURNING version, remaining",
                         params![&id, secret_hash, &client, &of.id, marks.len() as i64, now],
                     )
                     .await?;
-                if counted == 0 {
+                let Some(mut counted) = counted else {
                     return Ok(false);
-                }
+                };
                 for (position, hash) in &marks {
                     tx.execute(
-                        "INSERT INTO signing (activation, position, credential, client, hash, outcome, started)
-                         VALUES ($1, $2, $3, $4, $5, 'started', $6)",
-                        params![&id, *position, &of.id, &client, hash.clone(), now],
+                        "INSERT INTO signing (activation, position, request, credential, client, hash, outcome, started)
+                         VALUES ($1, $2, $7, $3, $4, $5, 'started', $6)",
+                        params![&id, *position, &of.id, &client, hash.clone(), now, request_id.as_str()],
                     )
                     .await?;
                 }
@@ -137,6 +157,9 @@ impl Sad {
                     client: client.to_string(),
                     request: request_id.clone(),
                     hashes: marks.iter().map(|(_, hash)| hex::encode(hash)).collect(),
+                    version: counted.get(0)?,
+                    remaining: counted.get(1)?,
+                    positions: marks.iter().map(|(position, _)| *position).collect(),
                 };
                 audit::record(tx, now, &of.pseudonym, &started);
                 Ok(true)
@@ -189,7 +212,7 @@ impl Sad {
         }
         let content: Content = serde_json::from_slice(&octets).map_err(|_| Error::Damaged)?;
         // The column finds the row; what was approved, and for whom, is what the key was wrapped for.
-        if content.client != client.as_str() {
+        if content.client != client.as_str() || content.is_of_the_future(now) {
             return Err(Error::InvalidSad);
         }
         Ok(Stored {
@@ -246,22 +269,21 @@ impl Keys {
             .write(async move |tx| {
                 let revoked = tx
                     .find(
-                        "UPDATE activation SET state = 'revoked'
+                        "UPDATE activation SET state = 'revoked', version = version + 1
                          WHERE id = $1 AND secret_hash = $2 AND client = $3 AND state IN ('active', 'spent')
-                         RETURNING content, wrapped, credential",
+                         RETURNING content, wrapped, credential, version",
                         params![&id, hash, &client],
                     )
                     .await?;
                 let Some(mut row) = revoked else { return Ok(None) };
                 let (content, wrapped): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
                 let credential: String = row.get(2)?;
-                let sql = "SELECT h.pseudonym FROM holder h JOIN credential c ON c.holder = h.id WHERE c.id = $1";
-                let person = tx.find(sql, params![credential.as_str()]).await?;
-                let person = person.map_or(Ok(String::new()), |mut row| row.get(0))?;
+                let person = lifecycle::pseudonym(tx, &credential).await?;
                 let event = Event::SadRevoked {
                     activation: id.to_string(),
                     credential,
                     client: client.to_string(),
+                    version: row.get(3)?,
                 };
                 audit::record(tx, now, &person, &event);
                 Ok(Some((content, wrapped)))
@@ -346,7 +368,7 @@ impl Keys {
         };
         let octets =
             serde_json::to_vec(&content).map_err(|_| StoreError::Corrupt("an activation"))?;
-        let secret = Secret::random()?;
+        let secret = self.vault.secret().await?;
         let (old_hash, new_hash) = (secret_hash(&sad.secret), secret_hash(&secret));
         let from = Activation {
             content: stored.octets,
@@ -371,10 +393,12 @@ impl Keys {
             .store
             .write(async move |tx| {
                 let changed = tx
-                    .execute(
-                        "UPDATE activation SET secret_hash = $3, content = $4, wrapped = $5, masters = $9, expires = $6, state = 'active'
+                    .find(
+                        "UPDATE activation SET secret_hash = $3, content = $4, wrapped = $5, masters = $9, expires = $6, state = 'active',
+                             version = version + 1
                          WHERE id = $1 AND secret_hash = $2 AND state IN ('active', 'spent') AND remaining = $8
-                             AND remaining > 0 AND expires > $7",
+                             AND remaining > 0 AND expires > $7
+                         RETURNING version",
                         params![
                             &id,
                             old_hash,
@@ -388,16 +412,19 @@ impl Keys {
                         ],
                     )
                     .await?;
-                if changed == 1 {
-                    let event = Event::SadExtended {
-                        activation: id.to_string(),
-                        credential: of.id.to_string(),
-                        client: client.to_string(),
-                        expires,
-                    };
-                    audit::record(tx, now, &of.pseudonym, &event);
-                }
-                Ok(changed == 1)
+                let Some(mut row) = changed else {
+                    return Ok(false);
+                };
+                let event = Event::SadExtended {
+                    activation: id.to_string(),
+                    credential: of.id.to_string(),
+                    client: client.to_string(),
+                    expires,
+                    version: row.get(0)?,
+                    record: TABLE.record(tx, &id).await?,
+                };
+                audit::record(tx, now, &of.pseudonym, &event);
+                Ok(true)
             })
             .await?;
         if !extended {

@@ -2,7 +2,7 @@
 
 mod pin;
 
-use hsm_adapter::{HsmError, KeyAlgorithm, Puk, Vault, VaultError};
+use hsm_adapter::{HsmError, KeyAlgorithm, NewKey, Puk, Vault, VaultError};
 use sha2::{Digest, Sha256};
 
 pub use pin::{NewPin, PinError};
@@ -25,6 +25,11 @@ pub enum Error {
     /// RSA-2048 is for measurements only.
     #[error("{0} is not allowed for new certificates; use rsa-3072, rsa-4096, p256, p384 or p521")]
     Algorithm(&'static str),
+    /// The HSM does not make keys at random.
+    #[error(
+        "the HSM made a key that was there before; do not use it until its random numbers are examined"
+    )]
+    KnownKey,
     /// The CA.
     #[error(transparent)]
     Ca(#[from] ca::Error),
@@ -54,6 +59,17 @@ pub struct Request {
     pub country: String,
     /// What a PUK may do.
     pub puk: PukPolicy,
+    /// What the holder accepts with it, where the provider has published terms.
+    pub terms: Option<Terms>,
+}
+
+/// A version of the provider's terms.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Its name.
+    pub version: String,
+    /// SHA-256 of the document, hexadecimal.
+    pub hash: String,
 }
 
 /// Makes credentials.
@@ -86,10 +102,30 @@ impl Enrolment {
             return Err(Error::Algorithm(request.algorithm.name()));
         }
         let id = CredentialId::random();
-        let mut key = self
+        let subject = ca::Subject {
+            common_name: format!("{} {}", holder.given_name, holder.surname),
+            given_name: holder.given_name.clone(),
+            surname: holder.surname.clone(),
+            serial_number: None,
+            country: request.country.clone(),
+            dn_qualifier: id.to_string(),
+        };
+        let NewKey {
+            mut key,
+            request: proof,
+            device,
+        } = self
             .vault
-            .generate(id.as_str(), 1, request.algorithm, pin.pin())
+            .generate(
+                id.as_str(),
+                1,
+                request.algorithm,
+                pin.pin(),
+                &subject.der()?,
+            )
             .await?;
+        let spki_hash: [u8; 32] = Sha256::digest(&key.spki).into();
+        self.never_before(spki_hash).await?;
         let (puk, sealed_puk) = match request.puk {
             PukPolicy::Strict => (None, None),
             policy => {
@@ -99,20 +135,13 @@ impl Enrolment {
             }
         };
         let now = self.clock.now();
-        let subject = ca::Subject {
-            common_name: format!("{} {}", holder.given_name, holder.surname),
-            given_name: holder.given_name.clone(),
-            surname: holder.surname.clone(),
-            serial_number: None,
-            country: request.country.clone(),
-            dn_qualifier: id.to_string(),
-        };
         let certificate = self
             .ca
             .issue(
                 &self.profile,
                 &subject,
                 &key.spki,
+                &proof,
                 &ca::random_serial(),
                 now,
             )
@@ -139,11 +168,11 @@ impl Enrolment {
         self.store
             .write(async move |tx| {
                 tx.execute(
-                    "INSERT INTO credential (id, holder, factor, status, description, multisign, generation, algorithm, spki,
+                    "INSERT INTO credential (id, version, holder, factor, status, description, multisign, generation, algorithm, spki,
                          spki_hash, key_blob, w_pin, pin_check, pin_salt, pin_cost, masters, pin_failures, certificate,
                          not_before, not_after, record_mac, created, puk_salt, puk_cost, puk_check, puk_masters, w_puk,
                          store, puk_failures, unblocks)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, $17, $18, $19, $20, $21,
+                     VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, $17, $18, $19, $20, $21,
                          $22, $23, $24, $25, $26, $27, 0, 0)",
                     params![
                         &credential,
@@ -155,7 +184,7 @@ impl Enrolment {
                         key.generation,
                         key.algorithm.name(),
                         key.spki.clone(),
-                        <[u8; 32]>::from(Sha256::digest(&key.spki)),
+                        spki_hash,
                         key.key_blob.clone(),
                         key.w_pin.clone(),
                         key.pin_check.clone(),
@@ -179,7 +208,9 @@ impl Enrolment {
                 let generated = Event::KeyGenerated {
                     credential: credential.to_string(),
                     algorithm: key.algorithm.name(),
-                    spki_hash: hex::encode(Sha256::digest(&key.spki)),
+                    spki_hash: hex::encode(spki_hash),
+                    request_hash: hex::encode(Sha256::digest(&proof)),
+                    device: device.clone(),
                 };
                 audit::record(tx, now, &person, &generated);
                 let issued = Event::CertIssued {
@@ -187,11 +218,37 @@ impl Enrolment {
                     certificate_hash: hex::encode(Sha256::digest(&certificate)),
                 };
                 audit::record(tx, now, &person, &issued);
-                let activated = Event::CertActivated { credential: credential.to_string() };
+                if let Some(Terms { version, hash }) = request.terms.clone() {
+                    let credential = credential.to_string();
+                    let accepted = Event::TermsAccepted { credential, version, hash };
+                    audit::record(tx, now, &person, &accepted);
+                }
+                let activated = Event::CertActivated {
+                    credential: credential.to_string(),
+                    record: credential::TABLE.record(tx, &credential).await?,
+                };
                 audit::record(tx, now, &person, &activated);
                 Ok(())
             })
             .await?;
         Ok((id, puk))
+    }
+
+    /// Takes a public key into the list of all that ever were, before it is certified: no key has two certificates or two holders, and one
+    /// that was destroyed does not come back.
+    async fn never_before(&self, spki_hash: [u8; 32]) -> Result<(), Error> {
+        let now = self.clock.now();
+        let inserted = self
+            .store
+            .write(async move |tx| {
+                let sql = "INSERT INTO public_key (spki_hash, created) VALUES ($1, $2) ON CONFLICT (spki_hash) DO NOTHING";
+                tx.execute(sql, params![spki_hash, now]).await
+            })
+            .await?;
+        if inserted == 1 {
+            Ok(())
+        } else {
+            Err(Error::KnownKey)
+        }
     }
 }

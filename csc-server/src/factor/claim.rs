@@ -67,20 +67,23 @@ impl Claim {
         let factor = &self.factor;
         let counted = tx
             .find(
-                "UPDATE factor SET failures = failures + 1 WHERE id = $1 AND locked_until <= $2 RETURNING failures",
+                "UPDATE factor SET failures = failures + 1, version = version + 1
+                 WHERE id = $1 AND locked_until <= $2 RETURNING failures, version",
                 params![factor, now],
             )
             .await?;
         let Some(mut row) = counted else {
             return Ok(Taken::Locked);
         };
+        let (failures, version) = (row.get(0)?, row.get(1)?);
         let right = match &self.proof {
             Proof::Counter(counter) => device::take(tx, factor, *counter).await?,
             Proof::Code { challenge, mac } => sent::take(tx, challenge, mac, bound_to, now).await?,
             Proof::Wrong => false,
         };
         if !right {
-            self.wrong(tx, credential, client, row.get(0)?, now).await?;
+            self.wrong(tx, credential, client, (failures, version), now)
+                .await?;
             return Ok(Taken::Wrong);
         }
         tx.execute(
@@ -96,9 +99,19 @@ impl Claim {
                 Proof::Counter(counter) => Some(counter),
                 Proof::Code { .. } | Proof::Wrong => None,
             },
+            challenge: self.challenge(),
+            version,
+            bound_to: hex::encode(bound_to),
         };
         audit::record(tx, now, &credential.pseudonym, &event);
         Ok(Taken::Right)
+    }
+
+    fn challenge(&self) -> Option<String> {
+        match &self.proof {
+            Proof::Code { challenge, .. } => Some(challenge.clone()),
+            Proof::Counter(_) | Proof::Wrong => None,
+        }
     }
 
     /// Records a wrong code, and locks the factor when it was one too many.
@@ -107,7 +120,7 @@ impl Claim {
         tx: &mut Tx,
         credential: &Credential,
         client: &ClientId,
-        failures: i64,
+        (failures, version): (i64, i64),
         now: Millis,
     ) -> Result<(), StoreError> {
         let (id, factor) = (credential.id.to_string(), self.factor.to_string());
@@ -116,6 +129,8 @@ impl Claim {
             factor: factor.clone(),
             client: client.to_string(),
             failures,
+            challenge: self.challenge(),
+            version,
         };
         audit::record(tx, now, &credential.pseudonym, &event);
         let Some(lock) = self.policy.lock_after(failures).map(sent::millis) else {
@@ -131,6 +146,7 @@ impl Claim {
             credential: id,
             factor,
             until,
+            version,
         };
         audit::record(tx, now, &credential.pseudonym, &event);
         Job::notice(&Notice::otp_locked(&credential.holder, lock), now)

@@ -24,7 +24,9 @@ use zeroize::Zeroizing;
 
 pub use claim::{Claim, Taken};
 pub use device::Algorithm;
-pub use record::{Factor, Kind};
+pub use record::{Factor, Kind, TABLE};
+pub use sent::CHALLENGES;
+pub(crate) use sent::HOUR;
 
 use crate::{
     audit::{self, Event},
@@ -182,15 +184,16 @@ impl Factors {
         let person = self.pseudonym(factor.holder()).await?;
         self.store
             .write(async move |tx| {
-                tx.execute(
-                    "UPDATE factor SET failures = 0, locked_until = 0 WHERE id = $1",
-                    params![&id],
-                )
-                .await?;
-                let unlocked = Event::FactorUnlocked {
-                    factor: id.to_string(),
-                };
-                audit::record(tx, now, &person, &unlocked);
+                const SQL: &str =
+                    "UPDATE factor SET failures = 0, locked_until = 0, version = version + 1
+                                   WHERE id = $1 RETURNING version";
+                if let Some(mut row) = tx.find(SQL, params![&id]).await? {
+                    let unlocked = Event::FactorUnlocked {
+                        factor: id.to_string(),
+                        version: row.get(0)?,
+                    };
+                    audit::record(tx, now, &person, &unlocked);
+                }
                 Ok(())
             })
             .await

@@ -16,6 +16,14 @@ use crate::{
     store::{Row, StoreError, Tx},
 };
 
+/// What the audit log vouches for. An address is under the MAC alone: its hash could be searched.
+pub const TABLE: audit::Table = audit::table!(
+    "factor",
+    key ["id"],
+    told ["version", "counter", "failures", "locked_until"],
+    recorded ["holder", "kind", "digits", "algorithm", "serial", "created"]
+);
+
 /// Which kind of factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -175,12 +183,13 @@ impl Factor {
         serde_json::to_vec(&record).unwrap_or_default()
     }
 
+    /// Stores it; gives its record.
     pub(super) async fn insert(
         &self,
         tx: &mut Tx,
         (masters, mac): (u32, [u8; 32]),
         now: Millis,
-    ) -> Result<(), StoreError> {
+    ) -> Result<String, StoreError> {
         let Written {
             holder,
             algorithm,
@@ -189,9 +198,9 @@ impl Factor {
             address,
         } = self.written.clone();
         tx.execute(
-            "INSERT INTO factor (id, kind, digits, holder, algorithm, seed, serial, address, record_mac, counter, failures,
+            "INSERT INTO factor (id, version, kind, digits, holder, algorithm, seed, serial, address, record_mac, counter, failures,
                  locked_until, created, masters, store)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, $11, $12, $13)",
+             VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, $11, $12, $13)",
             params![
                 &self.id,
                 self.kind.name(),
@@ -208,8 +217,8 @@ impl Factor {
                 version_of(seed.as_deref())
             ],
         )
-        .await
-        .map(drop)
+        .await?;
+        TABLE.record(tx, &self.id).await
     }
 
     pub(super) fn counting_from(self, counter: i64) -> Self {
@@ -260,10 +269,11 @@ impl Factors {
         let (person, now) = (holder.pseudonym.clone(), self.clock.now());
         self.store
             .write(async move |tx| {
-                factor.insert(tx, mac, now).await?;
                 let added = Event::FactorAdded {
                     factor: factor.id.to_string(),
                     kind: factor.kind.name(),
+                    version: 1,
+                    record: factor.insert(tx, mac, now).await?,
                 };
                 audit::record(tx, now, &person, &added);
                 Ok(())

@@ -20,12 +20,20 @@ use crate::{
     store::{StoreError, Tx},
 };
 
+/// What the audit log vouches for of codes that were sent. One that is older than an hour may be gone.
+pub const CHALLENGES: audit::Table = audit::table!(
+    "otp_challenge",
+    key ["id"],
+    told ["expires", "failures", "consumed", "consumed_for"],
+    recorded ["holder", "factor", "credential", "purpose", "code_mac", "sent"]
+);
+
 /// Digits of a code.
 const DIGITS: u32 = 8;
 /// Wrong guesses that kill a code.
 const TRIES: i64 = 5;
 /// What `otp.max_per_hour` counts; longer than a code lives.
-const HOUR: Millis = 3_600_000;
+pub(crate) const HOUR: Millis = 3_600_000;
 
 impl Factors {
     /// Makes the mailbox that a holder has now a factor.
@@ -128,12 +136,14 @@ impl Factors {
                 )
                 .await?;
                 // The newest code is the only one that counts.
-                tx.execute(
-                    "UPDATE otp_challenge SET expires = $3
-                     WHERE factor = $1 AND credential = $2 AND consumed IS NULL AND expires > $3",
-                    params![&factor, &credential.id, now],
-                )
-                .await?;
+                let replaced = tx
+                    .query(
+                        "UPDATE otp_challenge SET expires = $3
+                         WHERE factor = $1 AND credential = $2 AND consumed IS NULL AND expires > $3 RETURNING id",
+                        params![&factor, &credential.id, now],
+                    )
+                    .await?;
+                let replaced = replaced.into_iter().map(|mut row| row.get(0));
                 tx.execute(
                     "INSERT INTO otp_challenge (id, holder, factor, credential, purpose, code_mac, sent, expires, failures)
                      VALUES ($1, $2, $3, $4, $8, $5, $6, $7, 0)",
@@ -145,6 +155,10 @@ impl Factors {
                     credential: credential.id.to_string(),
                     factor: factor.to_string(),
                     client: client.clone(),
+                    record: CHALLENGES.record(tx, challenge.as_str()).await?,
+                    challenge: challenge.clone(),
+                    expires,
+                    replaced: replaced.collect::<Result<_, _>>()?,
                 };
                 audit::record(tx, now, &credential.pseudonym, &sent);
                 Ok(None)

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::{
     Algorithm, Error, Factor, Factors, Kind,
     device::{count_of, generator, place},
-    record::Written,
+    record::{TABLE, Written},
 };
 use crate::{
     audit::{self, Event},
@@ -71,10 +71,11 @@ impl Factors {
         self.store
             .write(async move |tx| {
                 for (factor, mac) in &rows {
-                    factor.insert(tx, *mac, now).await?;
                     let imported = Event::TokenImported {
                         factor: factor.id.to_string(),
                         serial: factor.serial().unwrap_or_default().to_owned(),
+                        counter: factor.counter,
+                        record: factor.insert(tx, *mac, now).await?,
                     };
                     audit::record(tx, now, "", &imported);
                 }
@@ -112,20 +113,23 @@ impl Factors {
             .store
             .write(async move |tx| {
                 let assigned = tx
-                    .execute(
-                        "UPDATE factor SET holder = $2, record_mac = $3, masters = $4
-                         WHERE id = $1 AND holder IS NULL AND record_mac = $5",
+                    .find(
+                        "UPDATE factor SET holder = $2, record_mac = $3, masters = $4, version = version + 1
+                         WHERE id = $1 AND holder IS NULL AND record_mac = $5 RETURNING version",
                         params![&token.id, &holder, mac, masters, token.record_mac.clone()],
                     )
                     .await?;
-                if assigned == 1 {
-                    let added = Event::FactorAdded {
-                        factor: token.id.to_string(),
-                        kind: token.kind.name(),
-                    };
-                    audit::record(tx, now, &person, &added);
-                }
-                Ok(assigned == 1)
+                let Some(mut row) = assigned else {
+                    return Ok(false);
+                };
+                let added = Event::FactorAdded {
+                    factor: token.id.to_string(),
+                    kind: token.kind.name(),
+                    version: row.get(0)?,
+                    record: TABLE.record(tx, &token.id).await?,
+                };
+                audit::record(tx, now, &person, &added);
+                Ok(true)
             })
             .await?;
         Ok(assigned)
@@ -147,11 +151,14 @@ impl Factors {
         let moved = self
             .store
             .write(async move |tx| {
+                const SQL: &str =
+                    "UPDATE factor SET version = version + 1 WHERE id = $1 RETURNING version";
                 let moved = super::device::take(tx, &id, second).await?;
-                if moved {
+                if moved && let Some(mut row) = tx.find(SQL, params![&id]).await? {
                     let resynced = Event::FactorResynced {
                         factor: id.to_string(),
                         counter: second + 1,
+                        version: row.get(0)?,
                     };
                     audit::record(tx, now, &person, &resynced);
                 }

@@ -18,6 +18,17 @@ const PROMPT_FAILURES: i64 = 10;
 /// ASVS 5.0 6.2.1 and 6.2.9: at least 8 characters; very long ones only cost time.
 const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 8..=256;
 
+/// What the audit log vouches for.
+pub const TABLE: audit::Table = audit::table!(
+    "holder",
+    key ["id"],
+    told ["version", "status", "login_failures", "login_after"],
+    recorded [
+        "user_name", "given_name", "surname", "email", "language", "pseudonym", "password_salt", "password_cost",
+        "password_hash", "created",
+    ]
+);
+
 /// A person with an account.
 #[derive(Clone, Debug)]
 pub struct Holder {
@@ -140,9 +151,9 @@ impl Accounts {
             .write(async move |tx| {
                 let changed = tx
                     .execute(
-                        "INSERT INTO holder (id, user_name, given_name, surname, email, language, status, pseudonym,
+                        "INSERT INTO holder (id, version, user_name, given_name, surname, email, language, status, pseudonym,
                              password_salt, password_cost, password_hash, login_failures, login_after, created)
-                         VALUES ($1, $2, $3, $4, $5, $6, 'active', $7, $8, $9, $10, 0, 0, $11)
+                         VALUES ($1, 1, $2, $3, $4, $5, $6, 'active', $7, $8, $9, $10, 0, 0, $11)
                          ON CONFLICT (user_name) DO NOTHING",
                         params![
                             &id,
@@ -160,7 +171,8 @@ impl Accounts {
                     )
                     .await?;
                 if changed == 1 {
-                    audit::record(tx, now, &pseudonym, &Event::HolderAdded { holder: id.to_string() });
+                    let added = Event::HolderAdded { holder: id.to_string(), record: TABLE.record(tx, &id).await? };
+                    audit::record(tx, now, &pseudonym, &added);
                 }
                 Ok(changed)
             })
@@ -184,26 +196,21 @@ impl Accounts {
         );
         self.store
             .write(async move |tx| {
-                let (status, event) = if blocked {
-                    (
-                        "blocked",
-                        Event::HolderBlocked {
-                            holder: id.to_string(),
-                        },
+                let status = if blocked { "blocked" } else { "active" };
+                let changed = tx
+                    .find(
+                        "UPDATE holder SET status = $2, version = version + 1 WHERE id = $1 RETURNING version",
+                        params![&id, status],
                     )
-                } else {
-                    (
-                        "active",
-                        Event::HolderUnblocked {
-                            holder: id.to_string(),
-                        },
-                    )
+                    .await?;
+                let Some(mut row) = changed else {
+                    return Ok(());
                 };
-                tx.execute(
-                    "UPDATE holder SET status = $2 WHERE id = $1",
-                    params![&id, status],
-                )
-                .await?;
+                let (holder, version) = (id.to_string(), row.get(0)?);
+                let event = match blocked {
+                    true => Event::HolderBlocked { holder, version },
+                    false => Event::HolderUnblocked { holder, version },
+                };
                 audit::record(tx, now, &person, &event);
                 Ok(())
             })
@@ -226,16 +233,27 @@ impl Accounts {
         let reserved = self
             .store
             .write(async move |tx| {
-                tx.find(
-                    "UPDATE holder SET login_failures = login_failures + 1,
-                         login_after = CASE WHEN login_failures + 1 >= $2
-                             THEN $3 + 60000 * (login_failures + 2 - $2) ELSE login_after END
-                     WHERE user_name = $1 AND status = 'active' AND login_after <= $3
-                     RETURNING id, user_name, given_name, surname, email, language, pseudonym,
-                         password_salt, password_cost, password_hash",
-                    params![name.as_str(), PROMPT_FAILURES, now],
-                )
-                .await
+                let tried = tx
+                    .find(
+                        "UPDATE holder SET login_failures = login_failures + 1, version = version + 1,
+                             login_after = CASE WHEN login_failures + 1 >= $2
+                                 THEN $3 + 60000 * (login_failures + 2 - $2) ELSE login_after END
+                         WHERE user_name = $1 AND status = 'active' AND login_after <= $3
+                         RETURNING id, user_name, given_name, surname, email, language, pseudonym,
+                             password_salt, password_cost, password_hash, version, login_failures, login_after",
+                        params![name.as_str(), PROMPT_FAILURES, now],
+                    )
+                    .await?;
+                if let Some(mut row) = tried.clone() {
+                    let tried = Event::LoginTried {
+                        holder: row.get(0)?,
+                        version: row.get(10)?,
+                        failures: row.get(11)?,
+                        after: row.get(12)?,
+                    };
+                    audit::record(tx, now, &row.get::<String>(6)?, &tried);
+                }
+                Ok(tried)
             })
             .await?;
         let Some(mut row) = reserved else {
@@ -268,19 +286,17 @@ impl Accounts {
         );
         self.store
             .write(async move |tx| {
-                tx.execute(
-                    "UPDATE holder SET login_failures = 0, login_after = 0 WHERE id = $1",
-                    params![&id],
-                )
-                .await?;
-                audit::record(
-                    tx,
-                    now,
-                    &person,
-                    &Event::LoginOk {
-                        client: client.clone(),
-                    },
-                );
+                const SQL: &str =
+                    "UPDATE holder SET login_failures = 0, login_after = 0, version = version + 1
+                                   WHERE id = $1 RETURNING version";
+                let in_time = tx.find(SQL, params![&id]).await?;
+                let mut row = in_time.ok_or(StoreError::Corrupt("a holder who just logged in"))?;
+                let event = Event::LoginOk {
+                    client: client.clone(),
+                    holder: id.to_string(),
+                    version: row.get(0)?,
+                };
+                audit::record(tx, now, &person, &event);
                 Ok(())
             })
             .await?;

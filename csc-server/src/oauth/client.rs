@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use hsm_adapter::{HsmError, Secret};
+use hsm_adapter::Secret;
 
 use crate::{
     audit::{self, Event},
@@ -13,6 +13,12 @@ use crate::{
     params,
     store::{Store, StoreError},
 };
+
+/// What the audit log vouches for: of registrations, and of who may see whom.
+pub const TABLES: [audit::Table; 2] = [
+    audit::table!("client", key ["id"], told [], recorded ["name", "secret_hash", "created"]),
+    audit::table!("client_holder", key ["client", "holder"], told ["created"], recorded []),
+];
 
 /// A registered application.
 #[derive(Clone, Debug)]
@@ -36,9 +42,6 @@ pub enum Error {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No randomness for a secret.
-    #[error(transparent)]
-    Random(#[from] HsmError),
 }
 
 /// The registrations.
@@ -54,22 +57,21 @@ impl Clients {
         Self { store, clock }
     }
 
-    /// Registers a client: its secret, shown once (256 random bits, stored as SHA-256).
+    /// Registers a client with this secret, which the database has as SHA-256 only.
     ///
     /// # Errors
     /// A bad or used identifier, or a failure of the database.
-    pub async fn add(&self, id: &str, name: &str) -> Result<Secret, Error> {
+    pub async fn add(&self, id: &str, name: &str, secret: &Secret) -> Result<(), Error> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if id.is_empty() || id.len() > 64 || !id.chars().all(allowed) {
             return Err(Error::BadId);
         }
-        let secret = Secret::random()?;
         let hash: [u8; 32] = Sha256::digest(secret.expose()).into();
         if self
             .insert(ClientId::new(id), name.to_owned(), Some(hash.to_vec()))
             .await?
         {
-            Ok(secret)
+            Ok(())
         } else {
             Err(Error::Taken(id.to_owned()))
         }
@@ -102,14 +104,12 @@ impl Clients {
                     )
                     .await?;
                 if changed == 1 {
-                    audit::record(
-                        tx,
-                        now,
-                        "",
-                        &Event::ClientRegistered {
-                            client: id.to_string(),
-                        },
-                    );
+                    let [table, _] = &TABLES;
+                    let registered = Event::ClientRegistered {
+                        client: id.to_string(),
+                        record: table.record(tx, &id).await?,
+                    };
+                    audit::record(tx, now, "", &registered);
                 }
                 Ok(changed == 1)
             })
@@ -129,12 +129,16 @@ impl Clients {
         );
         self.store
             .write(async move |tx| {
-                tx.execute(
-                    "INSERT INTO client_holder (client, holder, created) VALUES ($1, $2, $3)
-                     ON CONFLICT (client, holder) DO NOTHING",
-                    params![&client, &id, now],
-                )
-                .await?;
+                let changed = tx
+                    .execute(
+                        "INSERT INTO client_holder (client, holder, created) VALUES ($1, $2, $3)
+                         ON CONFLICT (client, holder) DO NOTHING",
+                        params![&client, &id, now],
+                    )
+                    .await?;
+                if changed == 0 {
+                    return Ok(());
+                }
                 let linked = Event::ClientLinked {
                     client: client.to_string(),
                     holder: id.to_string(),

@@ -4,16 +4,24 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use hsm_adapter::{HsmError, Secret};
+use hsm_adapter::{HsmError, Vault};
 
 use super::ServiceAccess;
 use crate::{
-    audit::{self, Event},
+    audit::{self, Event, TokenRecord},
     clock::{Clock, Millis},
     ids::{ClientId, HolderId},
     params,
     store::{Store, StoreError, Tx},
 };
+
+/// What the audit log vouches for.
+pub const TABLE: audit::Table = audit::table!(
+    "token",
+    key ["hash"],
+    told ["revoked"],
+    recorded ["kind", "grant_id", "client", "holder", "issued", "expires"]
+);
 
 /// Tokens that were just made: the only time their values exist on this side.
 pub struct Issued {
@@ -65,21 +73,24 @@ pub enum Error {
 pub struct Tokens {
     store: Store,
     clock: Clock,
+    vault: Vault,
     access_lifetime: Duration,
     refresh_lifetime: Duration,
 }
 
 impl Tokens {
-    /// Tokens in this database.
+    /// Tokens in this database, drawn with this vault.
     pub fn new(
         store: Store,
         clock: Clock,
+        vault: Vault,
         access_lifetime: Duration,
         refresh_lifetime: Duration,
     ) -> Self {
         Self {
             store,
             clock,
+            vault,
             access_lifetime,
             refresh_lifetime,
         }
@@ -88,12 +99,12 @@ impl Tokens {
     /// Issues an access token, with a refresh token when `remember`.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When database or HSM fails.
     pub async fn issue(&self, access: &ServiceAccess, remember: bool) -> Result<Issued, Error> {
         let access = access.clone();
-        let access_token = format!("at.{}", Secret::random()?.expose());
+        let access_token = format!("at.{}", self.vault.secret().await?.expose());
         let refresh_token = if remember {
-            Some(format!("rt.{}", Secret::random()?.expose()))
+            Some(format!("rt.{}", self.vault.secret().await?.expose()))
         } else {
             None
         };
@@ -101,15 +112,16 @@ impl Tokens {
         let (now, tokens) = (self.clock.now(), self.clone());
         self.store
             .write(async move |tx| {
-                tokens
-                    .insert(tx, access_hash, Kind::Access, &access, now)
-                    .await?;
+                let token = tokens.insert(tx, access_hash, Kind::Access, &access, now);
+                let mut inserted = vec![token.await?];
                 if let Some(hash) = refresh_hash {
-                    tokens.insert(tx, hash, Kind::Refresh, &access, now).await?;
+                    let token = tokens.insert(tx, hash, Kind::Refresh, &access, now);
+                    inserted.push(token.await?);
                 }
                 let issued = Event::TokenIssued {
                     client: access.client.to_string(),
                     grant: access.grant.clone(),
+                    tokens: inserted,
                 };
                 audit::record(tx, now, "", &issued);
                 Ok(())
@@ -129,7 +141,7 @@ impl Tokens {
         kind: Kind,
         access: &ServiceAccess,
         now: Millis,
-    ) -> Result<(), StoreError> {
+    ) -> Result<TokenRecord, StoreError> {
         let lifetime = match kind {
             Kind::Access => self.access_lifetime,
             Kind::Refresh => self.refresh_lifetime,
@@ -143,8 +155,11 @@ impl Tokens {
             "INSERT INTO token (hash, kind, grant_id, client, holder, issued, expires) VALUES ($1, $2, $3, $4, $5, $6, $7)",
             params![hash, kind.name(), access.grant.as_str(), &access.client, holder, now, expires],
         )
-        .await
-        .map(drop)
+        .await?;
+        Ok(TokenRecord {
+            token: hex::encode(hash),
+            record: TABLE.record(tx, hash).await?,
+        })
     }
 
     /// Who a bearer token speaks for.
@@ -195,7 +210,14 @@ impl Tokens {
                 if let Some(mut row) = used {
                     let holder = row.optional::<String>(1)?.map(HolderId::new);
                     let client = ClientId::new(row.get::<String>(0)?);
-                    return Ok(Ok(ServiceAccess { client, holder, grant: row.get(2)? }));
+                    let access = ServiceAccess { client, holder, grant: row.get(2)? };
+                    let spent = Event::TokenSpent {
+                        client: access.client.to_string(),
+                        grant: access.grant.clone(),
+                        token: hex::encode(hash),
+                    };
+                    audit::record(tx, now, "", &spent);
+                    return Ok(Ok(access));
                 }
                 let known = "SELECT kind FROM token WHERE hash = $1 AND kind = 'refresh' AND client = $2";
                 let known = tx.find(known, params![hash, &client]).await?.is_some();
@@ -233,12 +255,17 @@ impl Tokens {
                     return Ok(None);
                 }
                 let sql = if kind == Kind::Refresh.name() {
-                    "UPDATE token SET revoked = $3 WHERE (hash = $1 OR grant_id = $2) AND revoked IS NULL"
+                    "UPDATE token SET revoked = $3 WHERE (hash = $1 OR grant_id = $2) AND revoked IS NULL RETURNING hash"
                 } else {
-                    "UPDATE token SET revoked = $3 WHERE hash = $1 AND grant_id = $2 AND revoked IS NULL"
+                    "UPDATE token SET revoked = $3 WHERE hash = $1 AND grant_id = $2 AND revoked IS NULL RETURNING hash"
                 };
-                tx.execute(sql, params![hash, grant.as_str(), now]).await?;
-                let revoked = Event::TokenRevoked { client: client.to_string(), grant: grant.clone() };
+                let revoked = tx.query(sql, params![hash, grant.as_str(), now]).await?;
+                let revoked = revoked.into_iter().map(|mut row| row.get::<Vec<u8>>(0).map(hex::encode));
+                let revoked = Event::TokenRevoked {
+                    client: client.to_string(),
+                    grant: grant.clone(),
+                    tokens: revoked.collect::<Result<_, _>>()?,
+                };
                 audit::record(tx, now, "", &revoked);
                 Ok(Some(grant))
             })

@@ -112,13 +112,11 @@ impl Signer {
             }
         });
         let given_back = !matches!(error, VaultError::Hsm(HsmError::OutcomeUnknown(_)));
-        let event = Event::SignFailed {
-            activation: id.to_string(),
-            credential: permit.credential.to_string(),
-            request: permit.request.clone(),
-            given_back,
-            reason: error.to_string(),
-        };
+        let (credential, request, reason) = (
+            permit.credential.to_string(),
+            permit.request.clone(),
+            error.to_string(),
+        );
         self.store
             .write(async move |tx| {
                 for position in &positions {
@@ -129,14 +127,26 @@ impl Signer {
                     };
                     tx.execute(sql, params![&id, *position]).await?;
                 }
+                let mut version = None;
                 if given_back {
-                    tx.execute(
-                        "UPDATE activation SET remaining = remaining + $2, state = 'active'
-                         WHERE id = $1 AND state IN ('used', 'spent')",
-                        params![&id, positions.len() as i64],
-                    )
-                    .await?;
+                    let returned = tx
+                        .find(
+                            "UPDATE activation SET remaining = remaining + $2, state = 'active', version = version + 1
+                             WHERE id = $1 AND state IN ('used', 'spent') RETURNING version",
+                            params![&id, positions.len() as i64],
+                        )
+                        .await?;
+                    version = returned.map(|mut row| row.get(0)).transpose()?;
                 }
+                let event = Event::SignFailed {
+                    activation: id.to_string(),
+                    credential: credential.clone(),
+                    request: request.clone(),
+                    given_back,
+                    version,
+                    positions: positions.clone(),
+                    reason: reason.clone(),
+                };
                 audit::record(tx, now, &person, &event);
                 if let Some(alarm) = &alarm {
                     audit::record(tx, now, &person, alarm);

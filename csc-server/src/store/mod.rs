@@ -10,6 +10,7 @@
 
 mod migrate;
 mod postgres;
+mod snapshot;
 mod sqlite;
 mod tx;
 mod value;
@@ -17,6 +18,7 @@ mod writer;
 
 use std::{path::PathBuf, sync::Arc};
 
+pub use snapshot::Snapshot;
 pub use tx::Tx;
 pub use value::{Column, Kind, Row, Value};
 

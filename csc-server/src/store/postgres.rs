@@ -1,5 +1,6 @@
 //! PostgreSQL, through sqlx.
 
+use futures_util::TryStreamExt as _;
 use sqlx::{
     Column as _, Executor, PgConnection, PgPool, Row as _, TypeInfo, ValueRef as _,
     postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
@@ -40,6 +41,19 @@ pub(super) async fn query(
         .await
         .map_err(|error| failure(&error))?;
     rows.iter().map(read).collect()
+}
+
+/// Hands over one row after the other, as they come.
+pub(super) async fn each(
+    connection: &mut PgConnection,
+    sql: &'static str,
+    mut each: impl FnMut(Row) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut rows = bind(sql, &[]).fetch(connection);
+    while let Some(row) = rows.try_next().await.map_err(|error| failure(&error))? {
+        each(read(&row)?)?;
+    }
+    Ok(())
 }
 
 pub(super) async fn script(

@@ -35,6 +35,7 @@ fn prepare(connection: &Connection) -> Result<(), StoreError> {
 /// Connections that only read.
 #[derive(Clone)]
 pub(super) struct Readers {
+    path: Arc<Path>,
     free: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
 }
@@ -42,20 +43,18 @@ pub(super) struct Readers {
 impl Readers {
     pub(super) fn open(path: &Path, count: usize) -> Result<Self, StoreError> {
         let connections = (0..count.max(1))
-            .map(|_| {
-                let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-                let connection = Connection::open_with_flags(path, flags).map_err(failure)?;
-                prepare(&connection)?;
-                connection
-                    .execute_batch("PRAGMA query_only = ON")
-                    .map_err(failure)?;
-                Ok(connection)
-            })
+            .map(|_| reader(path))
             .collect::<Result<Vec<_>, StoreError>>()?;
         Ok(Self {
+            path: path.into(),
             permits: Arc::new(Semaphore::new(connections.len())),
             free: Arc::new(Mutex::new(connections)),
         })
+    }
+
+    /// A connection beside those that take turns.
+    pub(super) fn another(&self) -> Result<Connection, StoreError> {
+        reader(&self.path)
     }
 
     pub(super) async fn query(
@@ -79,6 +78,16 @@ impl Readers {
     }
 }
 
+fn reader(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failure)?;
+    prepare(&connection)?;
+    connection
+        .execute_batch("PRAGMA query_only = ON")
+        .map_err(failure)?;
+    Ok(connection)
+}
+
 pub(super) fn execute(
     connection: &Connection,
     sql: &'static str,
@@ -97,18 +106,32 @@ pub(super) fn query(
     sql: &'static str,
     params: &[Value],
 ) -> Result<Vec<Row>, StoreError> {
+    let mut found = Vec::new();
+    each(connection, sql, params, |row| {
+        found.push(row);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Hands over one row after the other.
+pub(super) fn each(
+    connection: &Connection,
+    sql: &'static str,
+    params: &[Value],
+    mut each: impl FnMut(Row) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(sql).map_err(failure)?;
     bind(&mut statement, params)?;
     let columns = statement.column_count();
     let mut rows = statement.raw_query();
-    let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(failure)? {
         let values = (0..columns)
             .map(|column| row.get_ref(column).map_err(failure).and_then(value))
             .collect::<Result<_, _>>()?;
-        found.push(Row(values));
+        each(Row(values))?;
     }
-    Ok(found)
+    Ok(())
 }
 
 pub(super) fn script(connection: &Connection, sql: &str) -> Result<(), StoreError> {

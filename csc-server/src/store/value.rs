@@ -81,6 +81,11 @@ impl From<&[u8]> for Value {
 pub struct Row(pub(super) Vec<Value>);
 
 impl Row {
+    /// Its values, as they came; NULL with whatever type.
+    pub fn values(&self) -> &[Value] {
+        &self.0
+    }
+
     /// The value of a column that is never NULL.
     ///
     /// # Errors

@@ -40,6 +40,7 @@ pub(crate) struct Book {
     pub(crate) token: MemoryToken,
     pub(crate) issuer: Issuer,
     pub(crate) keys: Keys,
+    _database: Database,
 }
 
 impl Book {
@@ -61,6 +62,7 @@ impl Book {
             token,
             keys: Keys::of(&issuer).await.unwrap(),
             issuer,
+            _database: database.clone(),
         }
     }
 
@@ -75,7 +77,7 @@ impl Book {
     pub(crate) async fn record(&self, node: usize, rows: usize) {
         for _ in 0..rows {
             self.pass(Duration::from_millis(1));
-            let event = Event::LoginOk {
+            let event = Event::LoginFail {
                 client: "direct".into(),
             };
             audit::note(&self.nodes[node], self.clock.now(), "somebody", event)
@@ -100,7 +102,8 @@ impl Book {
     /// Whether the log in the database is intact.
     pub(crate) async fn verify(&self, anchor: Option<Anchor>) -> Result<Verdict, Finding> {
         let mut verifier = Verifier::new(self.keys.clone(), anchor);
-        let found = audit::walk(&self.nodes[0], |item| match verifier.take(&item) {
+        let mut snapshot = self.nodes[0].snapshot().await.unwrap();
+        let found = audit::walk(&mut snapshot, |item| match verifier.take(&item) {
             Ok(()) => ControlFlow::Continue(()),
             Err(finding) => ControlFlow::Break(finding),
         });

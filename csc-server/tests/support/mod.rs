@@ -1,5 +1,7 @@
 //! What tests over a database share. PostgreSQL is the one that `conformance-tests/run` starts.
 
+use std::sync::Arc;
+
 use csc_server::{
     audit::Chain,
     store::{Location, Store},
@@ -7,9 +9,10 @@ use csc_server::{
 use sqlx::Executor;
 
 /// A database of its own for one test, and as many nodes on it as asked for.
+#[derive(Clone)]
 pub(crate) struct Database {
     location: Location,
-    _folder: tempfile::TempDir,
+    _folder: Arc<tempfile::TempDir>,
 }
 
 impl Database {
@@ -17,7 +20,7 @@ impl Database {
         let folder = tempfile::tempdir().unwrap();
         Self {
             location: Location::Sqlite(folder.path().join("store.sqlite")),
-            _folder: folder,
+            _folder: Arc::new(folder),
         }
     }
 
@@ -33,7 +36,7 @@ impl Database {
             .unwrap();
         Self {
             location: Location::Postgres(Box::new(options.database(&name))),
-            _folder: tempfile::tempdir().unwrap(),
+            _folder: Arc::new(tempfile::tempdir().unwrap()),
         }
     }
 

@@ -10,14 +10,16 @@ use std::{
 };
 
 use csc_server::{
+    audit,
     ca::{self, Ca},
     clock::Clock,
     config,
-    credential::{self, Approval, Credential, Hash, Keys, Order},
-    enrolment::{Enrolment, NewPin, Request},
+    credential::{self, Approval, Credential, Hash, Keys, Order, SignOrder},
+    enrolment::{self, Enrolment, NewPin, Request},
     factor::{self, Factor, Factors, Otp, Policy, Purpose},
     holder::{Accounts, Holder, NewHolder},
     ids::{ClientId, FactorId},
+    inspection::{Report, inspect},
     notify::Sender,
     oauth::{
         ServiceAccess,
@@ -25,17 +27,21 @@ use csc_server::{
     },
     params,
     rotation::Rotation,
+    signing::Signer,
     store::{Store, Value},
     worker::Worker,
 };
 use hsm_adapter::{
-    Cost, Issuer, KeyAlgorithm, Pin, Pool, PoolLimits, Stretcher, Vault, memory::MemoryToken,
+    Cost, Digest, DigestAlgorithm, Issuer, KeyAlgorithm, Pin, Pool, PoolLimits, Scheme, Stretcher,
+    Vault, memory::MemoryToken,
 };
 
 use crate::support::Database;
 
 /// The holder's PIN.
 pub(crate) const PIN: &str = "72946183";
+/// The digest that is approved.
+const APPROVED: [u8; 32] = [7; 32];
 /// 2027-01-15 08:00:00 UTC.
 const START: i64 = 1_800_000_000_000;
 
@@ -44,6 +50,7 @@ pub(crate) struct Node {
     pub(crate) store: Store,
     pub(crate) factors: Factors,
     pub(crate) keys: Keys,
+    signer: Signer,
     worker: Worker,
 }
 
@@ -51,8 +58,11 @@ pub(crate) struct Node {
 pub(crate) struct World {
     pub(crate) nodes: Vec<Arc<Node>>,
     pub(crate) holder: Holder,
+    /// The HSM of the master keys.
+    pub(crate) token: MemoryToken,
     client: Client,
     enrolment: Enrolment,
+    issuer: Issuer,
     time: Arc<AtomicI64>,
     outbox: tempfile::TempDir,
 }
@@ -127,8 +137,9 @@ impl World {
                 accounts: accounts.clone(),
                 sender: Sender::from_config(&mail, Some(&sms), clock.clone()).unwrap(),
             };
-            first.get_or_insert((vault, accounts));
+            first.get_or_insert((vault.clone(), accounts));
             nodes.push(Arc::new(Node {
+                signer: Signer::new(store.clone(), clock.clone(), vault),
                 store,
                 factors,
                 keys,
@@ -137,6 +148,11 @@ impl World {
         }
         let (vault, accounts) = first.unwrap();
         let store = nodes[0].store.clone();
+        let issuer = Issuer::new(pool(&issuers));
+        issuer
+            .ensure(audit::LABEL, KeyAlgorithm::P256)
+            .await
+            .unwrap();
         let clients = Clients::new(store.clone(), clock.clone());
         clients.ensure_direct("Portale").await.unwrap();
         let client = clients.find(&ClientId::direct()).await.unwrap().unwrap();
@@ -150,14 +166,16 @@ impl World {
         let id = accounts.add(new, "password of Anna").await.unwrap();
         Self {
             holder: accounts.by_id(&id).await.unwrap().unwrap(),
+            issuer: issuer.clone(),
             enrolment: Enrolment {
                 store,
                 clock,
                 vault,
-                ca: certification(&issuers).await,
+                ca: certification(issuer).await,
                 profile: (&config::Certificate::default()).into(),
             },
             nodes,
+            token: masters,
             client,
             time,
             outbox,
@@ -171,6 +189,11 @@ impl World {
 
     /// A credential that goes with this factor.
     pub(crate) async fn credential(&self, factor: &FactorId) -> Credential {
+        self.enrol(factor).await.unwrap()
+    }
+
+    /// Tries to make one.
+    pub(crate) async fn enrol(&self, factor: &FactorId) -> Result<Credential, enrolment::Error> {
         let request = Request {
             algorithm: KeyAlgorithm::P256,
             factor: factor.clone(),
@@ -178,12 +201,13 @@ impl World {
             multisign: 1,
             country: "IT".into(),
             puk: config::PukPolicy::Unblock,
+            terms: None,
         };
         let pin = NewPin::choose(PIN, &[]).unwrap();
         let made = self.enrolment.credential(&self.holder, &pin, request);
-        let (id, _puk) = made.await.unwrap();
-        let found = Credential::by_id(&self.node().store, &id).await;
-        found.unwrap().unwrap()
+        let (id, _puk) = made.await?;
+        let found = Credential::by_id(&self.node().store, &id).await?;
+        Ok(found.unwrap())
     }
 
     /// The factor as it stands in the database now.
@@ -202,6 +226,17 @@ impl World {
     pub(crate) fn pass(&self, time: Duration) {
         self.time
             .fetch_add(time.as_millis() as i64, Ordering::SeqCst);
+    }
+
+    /// Sets the clock back.
+    pub(crate) fn back(&self, time: Duration) {
+        self.time
+            .fetch_sub(time.as_millis() as i64, Ordering::SeqCst);
+    }
+
+    /// The clock.
+    pub(crate) fn clock(&self) -> Clock {
+        Clock::Manual(self.time.clone())
     }
 
     /// Seconds since 1970.
@@ -239,7 +274,7 @@ impl World {
 
     /// Does what waits to be done, and takes the new messages out of the outbox.
     pub(crate) async fn messages(&self) -> Vec<String> {
-        while self.node().worker.next().await.unwrap() {}
+        self.node().worker.drain().await.unwrap();
         let mut files: Vec<PathBuf> = std::fs::read_dir(self.outbox.path())
             .unwrap()
             .map(|entry| entry.unwrap().path())
@@ -270,15 +305,48 @@ impl World {
         pin: &str,
         code: &str,
     ) -> Result<(), credential::Error> {
+        self.sad(node, credential, pin, code).await.map(drop)
+    }
+
+    /// The same; gives the SAD.
+    pub(crate) async fn sad(
+        &self,
+        node: &Node,
+        credential: &Credential,
+        pin: &str,
+        code: &str,
+    ) -> Result<String, credential::Error> {
         let access = ServiceAccess::new(self.client.id.clone(), Some(self.holder.id.clone()));
-        let hash = Hash::new(vec![7; 32]).unwrap();
+        let hash = Hash::new(APPROVED.to_vec()).unwrap();
         let order = Order::new(credential, 1, vec![hash], None)?;
         let approval = Approval {
             pin: Pin::parse(pin).unwrap(),
             otp: Otp::parse(code).unwrap(),
         };
         let issued = node.keys.authorise(&access, credential, &order, approval);
-        issued.await.map(drop)
+        issued.await.map(|issued| issued.sad)
+    }
+
+    /// Signs what was approved: the path of every signature of the service.
+    pub(crate) async fn sign(
+        &self,
+        credential: &Credential,
+        sad: &str,
+    ) -> Result<Vec<Vec<u8>>, credential::Error> {
+        let access = ServiceAccess::new(self.client.id.clone(), Some(self.holder.id.clone()));
+        let order = SignOrder {
+            scheme: Scheme::Ecdsa(DigestAlgorithm::Sha256),
+            digests: vec![Digest::new(DigestAlgorithm::Sha256, APPROVED.to_vec()).unwrap()],
+        };
+        let node = self.node();
+        let permit = node.keys.redeem(&access, credential, sad, order, "request");
+        node.signer.sign(permit.await?).await
+    }
+
+    /// A number that the database has.
+    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
+        let row = self.node().store.find(sql, &[]).await.unwrap();
+        row.unwrap().get(0).unwrap()
     }
 
     /// Changes a row behind the service's back.
@@ -289,14 +357,36 @@ impl World {
         assert_eq!(changed.await.unwrap(), 1, "{sql}");
     }
 
+    /// The events of this name in the audit log.
+    pub(crate) async fn told(&self, name: &str) -> Vec<serde_json::Value> {
+        let rows = self
+            .node()
+            .store
+            .query("SELECT event FROM audit ORDER BY sequence", &[]);
+        let events = rows.await.unwrap().into_iter().map(|mut row| {
+            let event: String = row.get(0).unwrap();
+            serde_json::from_str::<serde_json::Value>(&event).unwrap()
+        });
+        events.filter(|event| event["event"] == name).collect()
+    }
+
     /// How many events of this name the audit log has.
     pub(crate) async fn events(&self, name: &str) -> usize {
-        let rows = self.node().store.query("SELECT event FROM audit", &[]);
-        let named = format!("\"{name}\"");
-        let events = rows.await.unwrap().into_iter();
-        events
-            .filter(|row| row.clone().get::<String>(0).unwrap().contains(&named))
-            .count()
+        self.told(name).await.len()
+    }
+
+    /// What an inspection of log and tables finds.
+    pub(crate) async fn inspected(&self) -> Report {
+        let key = audit::Keys::of(&self.issuer).await.unwrap();
+        let clock = Clock::Manual(self.time.clone());
+        let inspected = inspect(&self.node().store, &clock, key, None, || {});
+        inspected.await.unwrap()
+    }
+
+    /// Every row of the tables is what the log says.
+    pub(crate) async fn agrees(&self) {
+        let report = self.inspected().await;
+        assert!(report.is_clean(), "{report:#?}");
     }
 
     /// Wrong codes of a factor in a row.
@@ -307,8 +397,7 @@ impl World {
     }
 }
 
-async fn certification(token: &MemoryToken) -> Ca {
-    let issuer = Issuer::new(pool(token));
+async fn certification(issuer: Issuer) -> Ca {
     issuer.ensure(ca::LABEL, KeyAlgorithm::P256).await.unwrap();
     let name = ca::CaName {
         common_name: "Signing CA".into(),

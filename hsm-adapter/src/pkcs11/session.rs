@@ -129,6 +129,10 @@ impl Pkcs11Session {
 }
 
 impl Hsm for Pkcs11Session {
+    fn serial(&self) -> &str {
+        &self.login.serial
+    }
+
     fn master(&mut self, label: &str, purpose: KeyUse) -> Result<Option<Key>, HsmError> {
         let known = lock(&self.login.handles).masters.get(label).copied();
         if let Some(Some(key)) = known {

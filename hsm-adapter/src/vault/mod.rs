@@ -40,7 +40,10 @@ use self::{
     master::{FIRST, MasterKey, Masters},
     opened::OpenKeys,
 };
-use crate::{Cost, HsmError, KeyAlgorithm, Pool, PoolState, Secret, Stretcher, pool::Speed};
+use crate::{
+    Cost, HsmError, KeyAlgorithm, Pool, PoolState, Secret, Stretcher,
+    pool::{Session, Speed},
+};
 
 /// A signature PIN: exactly eight digits. Prints nothing, is wiped when dropped.
 pub struct Pin(Zeroizing<String>);
@@ -72,6 +75,17 @@ pub struct SealedKey {
     pub record: Vec<u8>,
     /// HMAC(record-mac/vN, record), checked whenever the key is opened.
     pub record_mac: Vec<u8>,
+}
+
+/// A key that was just made.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// As it rests.
+    pub key: SealedKey,
+    /// Its certification request (PKCS #10, DER), signed when it was tried.
+    pub request: Vec<u8>,
+    /// Serial number of the device that made it.
+    pub device: String,
 }
 
 /// What opens a key for a while: content and wrapped DEK from the store, the secret from the other side.
@@ -251,6 +265,28 @@ impl Vault {
             *octet ^= other;
         }
         Ok(octets)
+    }
+
+    /// A new secret for the other side: a SAD's, a token's, a client's.
+    ///
+    /// # Errors
+    /// As [`Self::random`].
+    pub async fn secret(&self) -> Result<Secret, HsmError> {
+        Ok(Secret::new(*self.random::<32>().await?))
+    }
+
+    /// A new salt for Argon2id.
+    async fn salt(&self) -> Result<Vec<u8>, HsmError> {
+        Ok(self.random::<16>().await?.to_vec())
+    }
+
+    /// Serial number of the device.
+    ///
+    /// # Errors
+    /// When the HSM does not answer.
+    pub async fn device(&self) -> Result<String, HsmError> {
+        let serial = |session: &mut Session| Ok(session.hsm.serial().to_owned());
+        self.pool.run(Speed::Slow, serial).await
     }
 
     /// Whether the slot signs and has the master keys in use, on the slow lane.

@@ -84,7 +84,7 @@ impl Vault {
         new: &Pin,
     ) -> Result<SealedKey, VaultError> {
         let source = self.unlock(key, old).await?;
-        let next = self.renewed(key)?;
+        let next = self.renewed(key).await?;
         let target = self.unlock(&next, new).await?;
         let (key, masters) = (key.clone(), self.masters.clone());
         self.pool
@@ -112,7 +112,7 @@ impl Vault {
         resets: bool,
     ) -> Result<(Puk, SealedPuk), VaultError> {
         let puk = Puk::from_bits(*self.random::<8>().await?);
-        let next = self.new_puk()?;
+        let next = self.new_puk().await?;
         let source = self.unlock(key, pin).await?;
         let target = self.unlock_puk(key, &next, &puk).await?;
         let (key, masters) = (key.clone(), self.masters.clone());
@@ -163,7 +163,7 @@ impl Vault {
         new: &Pin,
     ) -> Result<SealedKey, VaultError> {
         let source = self.unlock_puk(key, sealed, puk).await?;
-        let next = self.renewed(key)?;
+        let next = self.renewed(key).await?;
         let target = self.unlock(&next, new).await?;
         let (key, sealed) = (key.clone(), sealed.clone());
         let masters = self.masters.clone();
@@ -192,7 +192,7 @@ impl Vault {
         puk: &Puk,
     ) -> Result<SealedPuk, VaultError> {
         let source = self.unlock_puk(key, sealed, puk).await?;
-        let next = self.new_puk()?;
+        let next = self.new_puk().await?;
         let target = self.unlock_puk(key, &next, puk).await?;
         let (key, sealed) = (key.clone(), sealed.clone());
         let masters = self.masters.clone();
@@ -208,18 +208,18 @@ impl Vault {
     }
 
     /// The key with a new salt at today's cost, to be sealed under today's master keys.
-    fn renewed(&self, key: &SealedKey) -> Result<SealedKey, HsmError> {
+    async fn renewed(&self, key: &SealedKey) -> Result<SealedKey, HsmError> {
         Ok(SealedKey {
-            salt: seal::salt()?,
+            salt: self.salt().await?,
             cost: self.stretcher.cost(),
             ..key.clone()
         })
     }
 
     /// What there will be of a PUK, with a new salt at today's cost.
-    fn new_puk(&self) -> Result<SealedPuk, HsmError> {
+    async fn new_puk(&self) -> Result<SealedPuk, HsmError> {
         Ok(SealedPuk {
-            salt: seal::salt()?,
+            salt: self.salt().await?,
             cost: self.stretcher.cost(),
             check: Vec::new(),
             w_puk: None,

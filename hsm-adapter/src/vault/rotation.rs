@@ -9,7 +9,7 @@ use super::{
     master::{FIRST, MasterKey, Masters},
     seal,
 };
-use crate::{Hsm, HsmError, KeyAlgorithm, VaultError, pool::Speed};
+use crate::{Hsm, HsmError, KeyAlgorithm, VaultError, pool::Speed, request};
 
 /// What of a key rests under the `store` master key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -262,7 +262,14 @@ fn check(hsm: &mut dyn Hsm, masters: &Masters) -> Result<(), VaultError> {
     if one != masters.mac(hsm, MasterKey::Record, version, &[b"check"])? {
         return Err(unfit("HMAC gives two values for one input").into());
     }
-    seal::seal_new(hsm, masters, version, KeyAlgorithm::P256, &[0; 32])?;
+    seal::seal_new(
+        hsm,
+        masters,
+        version,
+        KeyAlgorithm::P256,
+        &[0; 32],
+        request::NOBODY,
+    )?;
     Ok(())
 }
 

@@ -3,14 +3,11 @@
 use subtle::ConstantTimeEq;
 
 use super::{
-    Activation, MasterSet, Pin, Place, SealedKey, Vault, formula,
+    Activation, MasterSet, NewKey, Pin, Place, SealedKey, Vault, formula,
     master::{MasterKey, Masters},
     scratch::Scratch,
 };
-use crate::{
-    Digest, DigestAlgorithm, Hsm, HsmError, KeyAlgorithm, Scheme, Secret, VaultError, pool::Speed,
-    verify,
-};
+use crate::{Hsm, HsmError, KeyAlgorithm, Secret, VaultError, pool::Speed, request};
 
 /// Table and columns of a sealed key, for its additional authenticated data.
 const TABLE: &str = "credential";
@@ -19,8 +16,8 @@ pub(super) const W_PIN: &str = "w_pin";
 pub(super) const W_PUK: &str = "w_puk";
 
 impl Vault {
-    /// Makes a key pair in the HSM, tests it, and seals it under the PIN. The key is extractable only until it is wrapped, and
-    /// what is given out was opened again and has signed. Record and its MAC are left empty: [`Self::mac`] makes it when
+    /// Makes a key pair in the HSM, seals it under the PIN, and has it sign its certification request for this subject (a Name, DER). The key
+    /// is extractable only until it is wrapped; what signs the request is the sealed key, opened again. Record and its MAC are left empty: [`Self::mac`] makes it when
     /// the certificate is there.
     ///
     /// # Errors
@@ -31,7 +28,9 @@ impl Vault {
         generation: u32,
         algorithm: KeyAlgorithm,
         pin: &Pin,
-    ) -> Result<SealedKey, VaultError> {
+        subject: &[u8],
+    ) -> Result<NewKey, VaultError> {
+        let subject = subject.to_vec();
         let mut key = SealedKey {
             credential: credential.to_owned(),
             generation,
@@ -40,7 +39,7 @@ impl Vault {
             key_blob: Vec::new(),
             w_pin: Vec::new(),
             pin_check: Vec::new(),
-            salt: salt()?,
+            salt: self.salt().await?,
             cost: self.stretcher.cost(),
             masters: 0,
             record: Vec::new(),
@@ -52,13 +51,17 @@ impl Vault {
             .run(Speed::Slow, move |session| {
                 let hsm = session.hsm.as_mut();
                 key.masters = masters.current(hsm, MasterSet::Sealing)?;
-                let sealed = seal_new(hsm, &masters, key.masters, algorithm, &unlock)?;
+                let sealed = seal_new(hsm, &masters, key.masters, algorithm, &unlock, &subject)?;
                 key.spki = sealed.spki;
                 key.key_blob = masters.seal(hsm, &place(&row, KEY_BLOB), &sealed.key_blob)?;
                 key.w_pin = masters.seal(hsm, &place(&row, W_PIN), &sealed.w_pin)?;
                 let check = masters.mac(hsm, MasterKey::PinCheck, key.masters, &[&*unlock])?;
                 key.pin_check = check.to_vec();
-                Ok(key.clone())
+                Ok(NewKey {
+                    key: key.clone(),
+                    request: sealed.request,
+                    device: hsm.serial().to_owned(),
+                })
             })
             .await
     }
@@ -145,21 +148,23 @@ impl Vault {
 }
 
 /// A pair that was made, wrapped, opened again and tried.
-pub(super) struct NewKey {
+pub(super) struct Sealed {
     spki: Vec<u8>,
+    request: Vec<u8>,
     key_blob: Vec<u8>,
     w_pin: Vec<u8>,
 }
 
-/// Makes a pair and its DEK, wraps both, opens what was wrapped as a signer would, and tries whether what signs then goes
-/// with the public key that was made.
+/// Makes a pair and its DEK, wraps both, opens what was wrapped as a signer would, and has it sign its request: whether what signs then goes
+/// with the public key that was made is tried with it.
 pub(super) fn seal_new(
     hsm: &mut dyn Hsm,
     masters: &Masters,
     version: u32,
     algorithm: KeyAlgorithm,
     unlock: &[u8; 32],
-) -> Result<NewKey, VaultError> {
+    subject: &[u8],
+) -> Result<Sealed, VaultError> {
     let mut scratch = Scratch::new(hsm);
     let mut spki = Vec::new();
     let private = scratch.key(|hsm| {
@@ -175,24 +180,13 @@ pub(super) fn seal_new(
 
     let dek = scratch.key(|hsm| hsm.unwrap_dek(kek, &w_pin, false))?;
     let opened = scratch.key(|hsm| hsm.unwrap_private(dek, &key_blob, algorithm))?;
-    let (scheme, digest) = trial(algorithm);
-    verify::signed(scratch.hsm(), opened, algorithm, &spki, scheme, &digest)?;
-    Ok(NewKey {
+    let request = request::made(scratch.hsm(), opened, algorithm, &spki, subject)?;
+    Ok(Sealed {
         spki,
+        request,
         key_blob,
         w_pin,
     })
-}
-
-/// What a new key signs to be tried.
-fn trial(algorithm: KeyAlgorithm) -> (Scheme, Digest) {
-    let digest = DigestAlgorithm::Sha256;
-    let scheme = if algorithm.is_rsa() {
-        Scheme::RsaPkcs1(digest)
-    } else {
-        Scheme::Ecdsa(digest)
-    };
-    (scheme, Digest::zero(digest))
 }
 
 /// From one key-encryption key to another, each under its version of the master keys. The DEK is extractable here, and
@@ -311,10 +305,4 @@ pub(super) fn place<'a>(row: &'a str, field: &'a str) -> Place<'a> {
         row,
         field,
     }
-}
-
-pub(super) fn salt() -> Result<Vec<u8>, HsmError> {
-    let mut salt = vec![0; 16];
-    getrandom::fill(&mut salt).map_err(|error| HsmError::Unavailable(error.to_string()))?;
-    Ok(salt)
 }

@@ -20,7 +20,7 @@ use crate::{
 
 impl Vault {
     /// Opens the key (or finds it open), signs each digest, and verifies each signature with the public key. The content must
-    /// name this credential and generation, must not have expired at `now` (milliseconds since 1970 UTC), and must list
+    /// name this credential and generation, must have begun and not have expired at `now` (milliseconds since 1970 UTC), and must list
     /// every digest. All or nothing, in the order given.
     ///
     /// # Errors
@@ -102,7 +102,7 @@ fn permitted(
     digests: &[Digest],
     now: i64,
 ) -> Result<(), VaultError> {
-    if now >= content.expires {
+    if now >= content.expires || content.is_of_the_future(now) {
         return Err(VaultError::Expired);
     }
     let algorithm_fits = key.algorithm.allows(scheme)

@@ -18,6 +18,9 @@ pub(crate) const USER_PIN: &str = "hsm-user-pin";
 pub(crate) const NOW: i64 = 1_000_000;
 pub(crate) const END: i64 = 1_300_000;
 
+/// commonName "A holder", as a Name in DER.
+pub(crate) const SUBJECT: &[u8] = b"\x30\x13\x31\x11\x30\x0f\x06\x03\x55\x04\x03\x0c\x08A holder";
+
 pub(crate) const ECDSA: Scheme = Scheme::Ecdsa(DigestAlgorithm::Sha256);
 
 /// A token with a pool and a vault on it.
@@ -79,8 +82,9 @@ impl Fixture {
     /// A key under [`pin`], with its record and master keys in place.
     pub(crate) async fn key(&self, credential: &str, algorithm: KeyAlgorithm) -> SealedKey {
         self.vault.init().await.unwrap();
-        let generated = self.vault.generate(credential, 1, algorithm, &pin()).await;
-        let mut key = generated.unwrap();
+        let pin = pin();
+        let generated = self.vault.generate(credential, 1, algorithm, &pin, SUBJECT);
+        let mut key = generated.await.unwrap().key;
         key.record = format!("record of {credential}").into_bytes();
         let mac = self.vault.record_mac(key.masters, &key.record).await;
         key.record_mac = mac.unwrap().to_vec();

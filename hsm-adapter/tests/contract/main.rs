@@ -46,6 +46,7 @@ macro_rules! contract {
 contract! {
     keys:
         every_key_type_signs_under_each_of_its_schemes,
+        a_new_key_signs_its_certification_request,
         a_scheme_of_another_key_type_is_refused,
         master_keys_are_made_once,
         a_slot_without_master_keys_does_not_pass_the_check,

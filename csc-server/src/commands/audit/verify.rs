@@ -3,7 +3,6 @@
 use std::{
     fs::{self, File},
     io::BufReader,
-    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
@@ -12,15 +11,16 @@ use clap::Args;
 
 use crate::{
     audit::{
-        self, Event, Item, Keys,
+        self, Keys,
         export::{self, Shown},
-        verify::{Anchor, Finding, Verdict, Verifier},
+        verify::{Anchor, Finding, Verdict},
     },
     clock::rfc3339,
     commands::{
         context::Context,
-        terminal::{progress, progress_octets, say},
+        terminal::{complain_of, progress, progress_octets, say},
     },
+    inspection::{Report, inspect},
 };
 
 #[derive(Debug, Args)]
@@ -42,19 +42,18 @@ impl Verify {
             Some(path) => Some(read_keys(path)?),
             None => None,
         };
-        let ended = match (&self.export, key) {
-            (Some(export), Some(key)) => from_file(export, key, self.anchor)?,
-            (_, key) => from_database(config, key, self.anchor)
-                .await?
-                .map(Shown::Whole),
-        };
-        match ended {
-            Ok(shown) => {
-                say(&in_words(&shown));
-                Ok(())
+        let (log, report) = match (&self.export, key) {
+            (Some(export), Some(key)) => (from_file(export, key, self.anchor)?, None),
+            (_, key) => {
+                let report = from_database(config, key, self.anchor).await?;
+                (report.log.clone().map(Shown::Whole), Some(report))
             }
+        };
+        match log {
+            Ok(shown) => say(&in_words(&shown)),
             Err(finding) => bail!("the audit log is not intact: {finding}"),
         }
+        report.map_or(Ok(()), |report| state(&report))
     }
 }
 
@@ -72,43 +71,34 @@ fn from_file(path: &Path, keys: Keys, anchor: Option<Anchor>) -> Result<Result<S
     ended.with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Records how it ended: an operator's doubt is an event too.
-async fn from_database(
-    config: &Path,
-    key: Option<Keys>,
-    anchor: Option<Anchor>,
-) -> Result<Result<Verdict, Finding>> {
+async fn from_database(config: &Path, key: Option<Keys>, anchor: Option<Anchor>) -> Result<Report> {
     let context = Context::open(config).await?;
     let key = match key {
         Some(key) => key,
         None => Keys::of(&context.issuer()?).await?,
     };
     let bar = progress(audit::count(&context.store).await?, "Verifying");
-    let mut verifier = Verifier::new(key, anchor);
-    let found = audit::walk(&context.store, |item| {
-        if matches!(item, Item::Row(_)) {
-            bar.inc(1);
-        }
-        match verifier.take(&item) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(finding) => ControlFlow::Break(finding),
-        }
-    })
-    .await?;
+    let report = inspect(&context.store, &context.clock, key, anchor, || bar.inc(1)).await?;
     bar.finish_and_clear();
-    let ended = match found {
-        Some(finding) => Err(finding),
-        None => verifier.finish(),
-    };
-    let verdict = ended.clone().unwrap_or_default();
-    let event = Event::LogVerified {
-        intact: ended.is_ok(),
-        rows: verdict.rows,
-        checkpoint: verdict.proven.map_or(0, |(anchor, _)| anchor.number),
-        finding: ended.as_ref().err().map(ToString::to_string),
-    };
-    audit::note(&context.store, context.clock.now(), "", event).await?;
-    Ok(ended)
+    Ok(report)
+}
+
+fn state(report: &Report) -> Result<()> {
+    if report.disagreeing == 0 {
+        say(&format!(
+            "the tables agree with it: {} rows, each as the log tells",
+            report.rows
+        ));
+        return Ok(());
+    }
+    for disagreement in &report.disagreements {
+        complain_of(&disagreement.to_string());
+    }
+    bail!(
+        "the tables do not agree with the audit log: {} of {} rows were changed by somebody else",
+        report.disagreeing,
+        report.rows
+    )
 }
 
 fn in_words(shown: &Shown) -> String {

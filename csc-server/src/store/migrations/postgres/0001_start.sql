@@ -1,5 +1,7 @@
 CREATE TABLE holder (
     id TEXT NOT NULL PRIMARY KEY,
+    -- Goes up with each change that the audit log tells of.
+    version BIGINT NOT NULL,
     user_name TEXT NOT NULL UNIQUE,
     given_name TEXT NOT NULL,
     surname TEXT NOT NULL,
@@ -61,6 +63,7 @@ CREATE TABLE sealing_version (
 -- stands under record_mac.
 CREATE TABLE factor (
     id TEXT NOT NULL PRIMARY KEY,
+    version BIGINT NOT NULL,
     -- NULL: a token that is not handed out yet.
     holder TEXT REFERENCES holder (id),
     kind TEXT NOT NULL,
@@ -87,6 +90,7 @@ CREATE INDEX factor_masters ON factor (masters, id);
 
 CREATE TABLE credential (
     id TEXT NOT NULL PRIMARY KEY,
+    version BIGINT NOT NULL,
     holder TEXT NOT NULL REFERENCES holder (id),
     factor TEXT NOT NULL REFERENCES factor (id),
     status TEXT NOT NULL,
@@ -123,6 +127,12 @@ CREATE INDEX credential_masters ON credential (masters, id);
 CREATE INDEX credential_not_after ON credential (not_after);
 CREATE INDEX credential_puk_masters ON credential (puk_masters);
 
+-- Every public key that was ever made, also of credentials that are gone: none comes twice.
+CREATE TABLE public_key (
+    spki_hash BYTEA NOT NULL PRIMARY KEY,
+    created BIGINT NOT NULL
+);
+
 -- Codes the service sent: bound to the credential when sent, to the hashes when consumed.
 CREATE TABLE otp_challenge (
     id TEXT NOT NULL PRIMARY KEY,
@@ -143,6 +153,7 @@ CREATE INDEX otp_challenge_credential ON otp_challenge (credential, sent);
 -- What opens a key for a while. Today each is a SAD.
 CREATE TABLE activation (
     id TEXT NOT NULL PRIMARY KEY,
+    version BIGINT NOT NULL,
     kind TEXT NOT NULL,
     credential TEXT NOT NULL REFERENCES credential (id),
     client TEXT NOT NULL REFERENCES client (id),
@@ -164,6 +175,7 @@ CREATE INDEX activation_grant ON activation (grant_id);
 CREATE TABLE signing (
     activation TEXT NOT NULL REFERENCES activation (id),
     position BIGINT NOT NULL,
+    request TEXT NOT NULL,
     credential TEXT NOT NULL REFERENCES credential (id),
     client TEXT NOT NULL,
     hash BYTEA NOT NULL,

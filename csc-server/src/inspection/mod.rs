@@ -1,0 +1,147 @@
+//! Whether the service is what its log says: the log intact, and every row of the tables as the log tells it. Both are read at
+//! one instant, in one pass each, and the log is the truth: what a table says otherwise was written by somebody else.
+//!
+//! Refusals at use come first: a record under a MAC that was changed opens nothing. This finds what no use can: counters set back, rows
+//! taken out or put in, and a row put back as it once was, with the MAC it had then.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `told` | what each event tells of rows |
+//! | `tables` | the tables that are held against it |
+//! | `scratch` | both, sorted by row |
+//! | `judge` | whether one row is what the log makes it |
+
+mod judge;
+mod scratch;
+mod tables;
+mod told;
+
+use std::ops::ControlFlow;
+
+pub use judge::Disagreement;
+pub use scratch::Place;
+pub use tables::TABLES;
+
+use crate::{
+    audit::{
+        self, Event, Item, Keys,
+        verify::{Anchor, Finding, Kind, Verdict, Verifier},
+    },
+    clock::Clock,
+    store::{self, Store, StoreError},
+};
+use scratch::{Actual, Scratch};
+
+/// How many disagreements are told one by one.
+const MANY: usize = 100;
+
+/// What an inspection found.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What the log is, or the first thing that is wrong with it; the tables are not judged by a log that is not intact.
+    pub log: Result<Verdict, Finding>,
+    /// Rows of tables that were held against the log.
+    pub rows: u64,
+    /// Rows that are not what the log says, the first of them.
+    pub disagreements: Vec<Disagreement>,
+    /// How many rows that are.
+    pub disagreeing: u64,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.log.is_ok() && self.disagreeing == 0
+    }
+}
+
+/// Inspects log and tables, and records how that ended: an operator's doubt is an event too. `progress` is told of each row of the log.
+///
+/// # Errors
+/// When the database fails.
+pub async fn inspect(
+    store: &Store,
+    clock: &Clock,
+    key: Keys,
+    anchor: Option<Anchor>,
+    progress: impl Fn(),
+) -> Result<Report, StoreError> {
+    let report = read(store, clock, key, anchor, progress).await?;
+    let verdict = report.log.clone().unwrap_or_default();
+    let event = Event::LogVerified {
+        intact: report.log.is_ok(),
+        rows: verdict.rows,
+        checkpoint: verdict.proven.map_or(0, |(anchor, _)| anchor.number),
+        finding: report.log.as_ref().err().map(ToString::to_string),
+        state_rows: report.rows,
+        disagreeing: report.disagreeing,
+        disagreement: report.disagreements.first().map(ToString::to_string),
+    };
+    audit::note(store, clock.now(), "", event).await?;
+    Ok(report)
+}
+
+async fn read(
+    store: &Store,
+    clock: &Clock,
+    key: Keys,
+    anchor: Option<Anchor>,
+    progress: impl Fn(),
+) -> Result<Report, StoreError> {
+    let mut snapshot = store.snapshot().await?;
+    let now = clock.now();
+    let mut scratch = Scratch::new()?;
+    let mut verifier = Verifier::new(key, anchor);
+    let stopped = audit::walk(&mut snapshot, |item| {
+        if let Err(finding) = verifier.take(&item) {
+            return ControlFlow::Break(Ok(finding));
+        }
+        let Item::Row(row) = &item else {
+            return ControlFlow::Continue(());
+        };
+        progress();
+        let Some(changes) = told::changes(&row.event, row.time) else {
+            let why = "its event cannot be read";
+            let finding = Finding::row(&row.chain, row.sequence, Kind::Changed, why);
+            return ControlFlow::Break(Ok(finding));
+        };
+        for change in &changes {
+            if let Err(error) = scratch.tell(row, change) {
+                return ControlFlow::Break(Err(error));
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    let log = match stopped.await?.transpose()? {
+        Some(finding) => Err(finding),
+        None => verifier.finish(),
+    };
+    let mut report = Report {
+        log,
+        rows: 0,
+        disagreements: Vec::new(),
+        disagreeing: 0,
+    };
+    if report.log.is_err() {
+        return Ok(report);
+    }
+    for (number, table) in TABLES.iter().enumerate() {
+        let each = |row: store::Row| {
+            let (key, told, record) = table.read(&row);
+            let told = told.iter().map(audit::text).collect();
+            report.rows += 1;
+            scratch.show(number, &key, &Actual { told, record })
+        };
+        snapshot.each(table.all, each).await?;
+    }
+    drop(snapshot);
+    scratch.each(|subject| {
+        if let Some(disagreement) = judge::judge(&subject, now) {
+            report.disagreeing += 1;
+            if report.disagreements.len() < MANY {
+                report.disagreements.push(disagreement);
+            }
+        }
+    })?;
+    Ok(report)
+}

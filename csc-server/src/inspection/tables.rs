@@ -1,0 +1,40 @@
+//! The tables that are held against the log.
+
+use crate::{audit::Table, ca, credential, factor, holder, oauth};
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Of {
+    Issuer,
+    Holder,
+    Client,
+    Link,
+    Token,
+    Factor,
+    Credential,
+    Challenge,
+    Activation,
+    Signing,
+}
+
+/// Each of them; their numbers are their places here.
+pub const TABLES: [&Table; 10] = {
+    let [client, link] = &oauth::client::TABLES;
+    [
+        &ca::TABLE,
+        &holder::TABLE,
+        client,
+        link,
+        &oauth::token::TABLE,
+        &factor::TABLE,
+        &credential::TABLE,
+        &factor::CHALLENGES,
+        &credential::ACTIVATIONS,
+        &credential::SIGNINGS,
+    ]
+};
+
+/// The key of a row of `signing`.
+pub(super) fn signing(activation: &str, position: u32, request: &str) -> String {
+    format!("{activation}/{position}/{request}")
+}
