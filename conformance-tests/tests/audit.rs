@@ -546,3 +546,46 @@ async fn another_configuration_leaves_another_hash() {
         "the same file has the same hash, another has another"
     );
 }
+
+#[tokio::test]
+async fn proofs_of_before_and_after_a_new_audit_key_hold() {
+    let bed = bed().await;
+    let signer = bed.signer().await;
+    let first_key = key(&bed);
+    let mut proofs = Vec::new();
+    for (name, rotated) in [("before", false), ("after", true)] {
+        if rotated {
+            bed.cli(&["slot", "rotate", "--key", "audit"], &[])
+                .expect("slot rotate");
+        }
+        let hash = digest(name);
+        let sad = signer.sad(V2, &[hash]).await;
+        signer.sign(V2, &sad, &[hash]).await.ok();
+        let proof = proof(&bed, &signer, &STANDARD.encode(hash)).await;
+        proofs.push(file(&bed, &format!("{name}.json"), &proof));
+    }
+    let [before, after] = &proofs[..] else {
+        panic!("two proofs");
+    };
+
+    let pem = bed.cli(&["audit", "key"], &[]).expect("audit key");
+    assert_eq!(pem.matches("BEGIN PUBLIC KEY").count(), 2);
+    let keys = file(&bed, "audit-keys.pem", &pem);
+    for proof in [before, after] {
+        check(&[proof, "--key", &keys]).expect("audit check");
+    }
+    check(&[before, "--key", &first_key]).expect("audit check");
+    let refused = check(&[after, "--key", &first_key]);
+    assert!(
+        refused.stderr.contains("did not sign the checkpoint"),
+        "{}",
+        refused.stderr
+    );
+    // The whole log leads from the first key to the second.
+    let export = file(&bed, "export.jsonl", &export(&bed));
+    verify_offline(&export, &first_key).expect("audit verify");
+    bed.cli(&["audit", "verify"], &[]).expect("audit verify");
+    bed.cli(&["slot", "init"], &[]).expect("slot init");
+    let again = bed.cli(&["audit", "key"], &[]).expect("audit key");
+    assert_eq!(again, pem);
+}

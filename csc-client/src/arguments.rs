@@ -124,7 +124,7 @@ pub(crate) struct Check {
     /// The proof, as `csc-server audit proof` prints it.
     #[arg(value_name = "PROOF")]
     pub(crate) proof: PathBuf,
-    /// The service's public audit key (PEM).
+    /// The service's public audit keys (PEM).
     #[arg(long, value_name = "FILE")]
     pub(crate) key: PathBuf,
     /// The digest that must have been signed: that of the document, or for PAdES and CAdES of the signed attributes.

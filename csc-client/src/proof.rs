@@ -95,8 +95,8 @@ impl Event {
     }
 }
 
-/// Checks a proof against the public key (SubjectPublicKeyInfo, DER).
-pub(crate) fn check(text: &str, spki: &[u8]) -> anyhow::Result<Recorded> {
+/// Checks a proof against the public keys of the service (SubjectPublicKeyInfo, DER), of which one must have signed.
+pub(crate) fn check(text: &str, keys: &[Vec<u8>]) -> anyhow::Result<Recorded> {
     let Line { proof } = serde_json::from_str(text).context("this is no proof")?;
     let Proof {
         row,
@@ -105,10 +105,12 @@ pub(crate) fn check(text: &str, spki: &[u8]) -> anyhow::Result<Recorded> {
         path,
         checkpoint,
     } = proof;
-    UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, spki)
-        .verify(checkpoint.body.as_bytes(), &checkpoint.signature)
-        .ok()
-        .context("not proven: the key did not sign the checkpoint")?;
+    let signed = keys.iter().any(|spki| {
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, spki)
+            .verify(checkpoint.body.as_bytes(), &checkpoint.signature)
+            .is_ok()
+    });
+    ensure!(signed, "not proven: the key did not sign the checkpoint");
     let body: Option<Body> = serde_json::from_str(&checkpoint.body).ok();
     let body = body
         .filter(|body| body.version == 1)

@@ -39,4 +39,5 @@ pub mod sealed;
 pub mod signing;
 pub mod store;
 pub mod timekeeper;
+mod turn;
 pub mod worker;

@@ -84,6 +84,8 @@ async fn what_a_pin_or_a_puk_seals_moves_when_it_is_typed() {
     let new = found.get("masters/v2").expect("the version in use");
     assert!(new.contains("1 PINs, 1 PUKs, 3 records"), "{found:?}");
     assert_eq!(found.get("masters/v1"), None);
+    // Values that moved say what they said.
+    bed.cli(&["audit", "verify"], &[]).expect("audit verify");
 }
 
 #[tokio::test]

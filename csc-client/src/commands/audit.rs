@@ -19,10 +19,10 @@ pub(crate) fn check(options: &Check) -> anyhow::Result<()> {
     let read = |path: &std::path::Path| {
         fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
     };
-    let key = SubjectPublicKeyInfoOwned::from_pem(read(&options.key)?)
+    let keys = public_keys(&read(&options.key)?)
         .with_context(|| format!("{} is no public key (PEM)", options.key.display()))?;
     let text = String::from_utf8(read(&options.proof)?).context("this is no proof")?;
-    let recorded = proof::check(&text, &key.to_der()?)?;
+    let recorded = proof::check(&text, &keys)?;
     let wanted = match (&options.hash, &options.file) {
         (Some(hash), _) => vec![
             BASE64_STANDARD
@@ -41,6 +41,16 @@ pub(crate) fn check(options: &Check) -> anyhow::Result<()> {
     };
     terminal::result(&in_words(&recorded, &wanted)?);
     Ok(())
+}
+
+/// The keys of a PEM file, one or more (SubjectPublicKeyInfo, DER).
+fn public_keys(pem: &[u8]) -> anyhow::Result<Vec<Vec<u8>>> {
+    const END: &str = "-----END PUBLIC KEY-----";
+    let pem = std::str::from_utf8(pem)?.trim();
+    let keys = pem
+        .split_inclusive(END)
+        .map(|pem| Ok(SubjectPublicKeyInfoOwned::from_pem(pem.trim())?.to_der()?));
+    keys.collect()
 }
 
 /// What is proven; fails when something was wanted and is not among it.

@@ -6,25 +6,21 @@
 //! of its body, so that the newest one covers the heads of all chains. The body is canonical JSON (RFC 8785); the signature, ECDSA with P-256
 //! and SHA-256, is over its octets.
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use hsm_adapter::{Digest, DigestAlgorithm, HsmError, Issuer, Scheme};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
-use x509_cert::{
-    der::{Decode, DecodePem, Encode, EncodePem, pem::LineEnding},
-    spki::SubjectPublicKeyInfoOwned,
-};
 
-use super::row::Hash;
+use super::{
+    key::{Key, label},
+    row::Hash,
+};
 use crate::clock::Millis;
 
-/// Label of the key of the issuer slot that signs checkpoints.
-pub const LABEL: &str = "audit/v1";
 /// Most rows of one checkpoint: what bounds the memory of who makes, proves or verifies one.
 pub(super) const MAX_ROWS: u64 = 10_000;
 /// The version of the bodies that are written now.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// A signed checkpoint, as stored and as exported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,11 +49,19 @@ pub struct Body {
     pub root: Hash,
     /// How many they are.
     pub rows: u64,
+    /// The key that signs from the next checkpoint on, where it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<Spki>,
     /// When it was made, milliseconds since 1970 UTC.
     pub time: Millis,
     /// Of the format.
     pub version: u32,
 }
+
+/// A SubjectPublicKeyInfo, DER; hexadecimal in JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Spki(#[serde(with = "hex")] pub Vec<u8>);
 
 /// What a checkpoint covers of one chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +85,7 @@ impl Body {
         time: Millis,
         heads: Vec<Head>,
         leaves: &Leaves,
+        successor: Option<Spki>,
     ) -> Self {
         Self {
             heads,
@@ -89,22 +94,23 @@ impl Body {
             previous,
             root: leaves.root(),
             rows: leaves.count(),
+            successor,
             time,
             version: VERSION,
         }
     }
 
-    /// Signs it with the key of the issuer slot.
+    /// Signs it with this version of the key of the issuer slot.
     ///
     /// # Errors
     /// When the HSM fails.
-    pub(super) async fn sign(&self, issuer: &Issuer) -> Result<Checkpoint, HsmError> {
+    pub(super) async fn sign(&self, issuer: &Issuer, key: u32) -> Result<Checkpoint, HsmError> {
         let body = serde_json::to_string(self)
             .map_err(|_| HsmError::Unfit("a checkpoint that cannot be written".into()))?;
         let digest = Digest::new(DigestAlgorithm::Sha256, Hash::of(body.as_bytes()).0.into())
             .ok_or_else(|| HsmError::Unfit("a digest of another length".into()))?;
         let scheme = Scheme::Ecdsa(DigestAlgorithm::Sha256);
-        let signature = issuer.sign(LABEL, scheme, &digest).await?;
+        let signature = issuer.sign(&label(key), scheme, &digest).await?;
         Ok(Checkpoint { body, signature })
     }
 }
@@ -118,67 +124,6 @@ impl Checkpoint {
     /// The number it gives itself, signed or not; 0 when it gives none.
     pub(super) fn claimed_number(&self) -> i64 {
         serde_json::from_str::<Body>(&self.body).map_or(0, |body| body.number)
-    }
-}
-
-/// The public key that checkpoints are verified with.
-#[derive(Clone, Debug)]
-pub struct Key {
-    spki: Vec<u8>,
-    /// SHA-256 of the SubjectPublicKeyInfo.
-    pub id: Hash,
-}
-
-impl Key {
-    /// From SubjectPublicKeyInfo, DER.
-    pub fn new(spki: Vec<u8>) -> Self {
-        let id = Hash::of(&spki);
-        Self { spki, id }
-    }
-
-    /// The key of the issuer slot.
-    ///
-    /// # Errors
-    /// [`HsmError::Missing`] before `slot init`.
-    pub async fn of(issuer: &Issuer) -> Result<Self, HsmError> {
-        match issuer.public_key(LABEL).await? {
-            Some((_, spki)) => Ok(Self::new(spki)),
-            None => Err(HsmError::Missing(LABEL.to_owned())),
-        }
-    }
-
-    /// From PEM.
-    ///
-    /// # Errors
-    /// When it is no public key.
-    pub fn from_pem(pem: &str) -> Result<Self, x509_cert::der::Error> {
-        let spki = SubjectPublicKeyInfoOwned::from_pem(pem.trim())?;
-        Ok(Self::new(spki.to_der()?))
-    }
-
-    /// As PEM.
-    ///
-    /// # Errors
-    /// When the HSM gave something that is no public key.
-    pub fn to_pem(&self) -> Result<String, x509_cert::der::Error> {
-        SubjectPublicKeyInfoOwned::from_der(&self.spki)?.to_pem(LineEnding::LF)
-    }
-
-    /// What a checkpoint says, if this key signed it.
-    ///
-    /// # Errors
-    /// In words, why not.
-    pub fn open(&self, checkpoint: &Checkpoint) -> Result<Body, &'static str> {
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.spki)
-            .verify(checkpoint.body.as_bytes(), &checkpoint.signature)
-            .map_err(|_| match serde_json::from_str::<Body>(&checkpoint.body) {
-                Ok(body) if body.key != self.id => "another key signed it",
-                _ => "the signature does not fit",
-            })?;
-        serde_json::from_str(&checkpoint.body)
-            .ok()
-            .filter(|body: &Body| body.version == VERSION)
-            .ok_or("it is signed, but of no version that is known here")
     }
 }
 
@@ -237,6 +182,7 @@ mod tests {
             previous: Hash::default(),
             root: Hash::default(),
             rows: 2,
+            successor: Some(Spki(vec![0x30])),
             time: 3,
             version: VERSION,
         };

@@ -10,7 +10,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    checkpoint::{Checkpoint, Key},
+    checkpoint::Checkpoint,
+    key::Keys,
     log::{Item, walk},
     proof::{Proof, Segment},
     row::{Hash, Row},
@@ -207,17 +208,17 @@ pub enum Shown {
     },
 }
 
-/// Verifies an export against the public key alone. `progress` is told how many octets were read.
+/// Verifies an export against the public keys alone. `progress` is told how many octets were read.
 ///
 /// # Errors
 /// The first thing that is wrong, or a file that cannot be read.
 pub fn verify(
     input: impl BufRead,
-    key: Key,
+    keys: Keys,
     anchor: Option<Anchor>,
     progress: impl Fn(u64),
 ) -> io::Result<Result<Shown, Finding>> {
-    let mut verifier = Verifier::new(key.clone(), anchor);
+    let mut verifier = Verifier::new(keys.clone(), anchor);
     let (mut proven, mut unproven) = (0, 0);
     let mut whole = None;
     for (number, text) in (1..).zip(input.lines()) {
@@ -233,7 +234,7 @@ pub fn verify(
             }
             Some(Line::Proof(proof)) => {
                 proven += 1;
-                proof.check(&key).map(drop)
+                proof.check(&keys).map(drop)
             }
             Some(Line::Unsealed(_)) => {
                 unproven += 1;

@@ -6,20 +6,25 @@ use hsm_adapter::{HsmError, Issuer};
 use tokio::sync::watch;
 
 use super::{
-    checkpoint::{Body, Checkpoint, Head, Key, Leaves, MAX_ROWS},
+    Event,
+    checkpoint::{Body, Checkpoint, Head, Leaves, MAX_ROWS, Spki},
+    key::Keys,
     log::chains,
+    record,
     row::Hash,
 };
 use crate::{
     clock::{Clock, Millis},
     params,
     store::{Store, StoreError},
+    turn,
 };
 
 /// How long a node may work on its turn before another takes it.
-const LEASE: Millis = 60_000;
+pub(super) const LEASE: Millis = 60_000;
 /// How soon what failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
+const TURN: &str = "checkpoint";
 
 /// Why there is no checkpoint.
 #[derive(Debug, thiserror::Error)]
@@ -30,21 +35,36 @@ pub enum Error {
     /// The HSM.
     #[error(transparent)]
     Hsm(#[from] HsmError),
+    /// Two at once would make two keys of one label.
+    #[error(
+        "the audit key is being rotated, or that was interrupted within the last minute; try again then"
+    )]
+    UnderWay,
 }
 
 /// Makes the checkpoints of this node.
 #[derive(Clone)]
 pub struct Keeper {
-    store: Store,
-    clock: Clock,
-    issuer: Issuer,
-    key: Key,
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    pub(super) issuer: Issuer,
     every: Duration,
 }
 
+/// What the next checkpoint follows.
+#[derive(Default)]
+pub(super) struct Last {
+    number: i64,
+    hash: Hash,
+    /// The key that signs after it; `None` before the first.
+    pub(super) signer: Option<Hash>,
+}
+
 /// A checkpoint that is ready to be signed.
-struct Next {
+pub(super) struct Next {
     body: Body,
+    /// The version of the key that signs.
+    key: u32,
     /// There is more than one checkpoint may cover.
     more: bool,
 }
@@ -60,12 +80,11 @@ impl Keeper {
         issuer: Issuer,
         every: Duration,
     ) -> Result<Self, HsmError> {
-        let key = Key::of(&issuer).await?;
+        Keys::of(&issuer).await?;
         Ok(Self {
             store,
             clock,
             issuer,
-            key,
             every,
         })
     }
@@ -102,23 +121,11 @@ impl Keeper {
                 return Ok(wait.min(self.every));
             }
         }
-        if self.next().await?.is_none() {
+        if self.next(None).await?.is_none() {
             return Ok(self.every);
         }
         let lease = now + LEASE;
-        let won = self
-            .store
-            .write(async move |tx| {
-                // One statement decides between two nodes.
-                tx.execute(
-                    "INSERT INTO turn (name, due) VALUES ('checkpoint', $2)
-                     ON CONFLICT (name) DO UPDATE SET due = $2 WHERE turn.due <= $1",
-                    params![now, lease],
-                )
-                .await
-            })
-            .await?;
-        if won == 0 {
+        if !turn::take(&self.store, TURN, now, lease).await? {
             return Ok(Duration::ZERO);
         }
         let sealed = self.seal().await;
@@ -127,15 +134,7 @@ impl Keeper {
             Err(_) => RETRY.min(self.every),
         };
         let due = now + i64::try_from(wait.as_millis()).unwrap_or(LEASE);
-        self.store
-            .write(async move |tx| {
-                tx.execute(
-                    "UPDATE turn SET due = $1 WHERE name = 'checkpoint' AND due = $2",
-                    params![due, lease],
-                )
-                .await
-            })
-            .await?;
+        turn::give_back(&self.store, TURN, lease, due).await?;
         sealed.map(|_| wait)
     }
 
@@ -146,21 +145,39 @@ impl Keeper {
     /// When database or HSM fail.
     pub async fn seal(&self) -> Result<u64, Error> {
         let mut made = 0;
-        while let Some(next) = self.next().await? {
-            let checkpoint = next.body.sign(&self.issuer).await?;
-            if self.write(&next.body, checkpoint).await? {
-                made += 1;
-            }
-            if !next.more {
+        while let Some(next) = self.next(None).await? {
+            let more = next.more;
+            made += u64::from(self.sign(next).await?);
+            if !more {
                 break;
             }
         }
         Ok(made)
     }
 
-    /// The next checkpoint; `None` when nothing happened since the last.
-    async fn next(&self) -> Result<Option<Next>, StoreError> {
+    /// Signs a checkpoint and writes it; false when another node wrote this number.
+    pub(super) async fn sign(&self, next: Next) -> Result<bool, Error> {
+        let checkpoint = next.body.sign(&self.issuer, next.key).await?;
+        Ok(self.write(&next, checkpoint).await?)
+    }
+
+    /// The last checkpoint there is.
+    pub(super) async fn last(&self) -> Result<Last, StoreError> {
         const LAST: &str = "SELECT number, body FROM checkpoint ORDER BY number DESC LIMIT 1";
+        let Some(mut row) = self.store.find(LAST, &[]).await? else {
+            return Ok(Last::default());
+        };
+        let body: String = row.get(1)?;
+        Ok(Last {
+            number: row.get(0)?,
+            hash: Hash::of(body.as_bytes()),
+            signer: signer_after(&body),
+        })
+    }
+
+    /// The next checkpoint, which announces this successor of its key; `None` when nothing happened since the last, and there is
+    /// nothing to announce.
+    pub(super) async fn next(&self, successor: Option<&Spki>) -> Result<Option<Next>, Error> {
         const GROWN: &str = chains!(
             "SELECT p.chain, p.covered FROM (
                  SELECT c.chain AS chain,
@@ -172,10 +189,7 @@ impl Keeper {
         );
         const ROWS: &str = "SELECT sequence, hash FROM audit WHERE chain = $1 AND sequence > $2
                             ORDER BY sequence LIMIT $3";
-        let (number, previous) = match self.store.find(LAST, &[]).await? {
-            Some(mut row) => (row.get(0)?, Hash::of(row.get::<String>(1)?.as_bytes())),
-            None => (0, Hash::default()),
-        };
+        let last = self.last().await?;
         let grown = self.store.query(GROWN, &[]).await?;
         let chains = grown.len();
         let (mut heads, mut leaves) = (Vec::new(), Leaves::default());
@@ -201,24 +215,33 @@ impl Keeper {
                 });
             }
         }
-        if heads.is_empty() {
+        if heads.is_empty() && successor.is_none() {
             return Ok(None);
         }
         // A chain that was cut off by the limit, or did not get its turn, stands in the next.
         let more = leaves.count() == MAX_ROWS || heads.len() < chains;
+        let keys = Keys::of(&self.issuer).await?;
+        let (version, key) = keys.in_use(last.signer)?;
         let body = Body::new(
-            &self.key,
-            number + 1,
-            previous,
+            key,
+            last.number + 1,
+            last.hash,
             self.clock.now(),
             heads,
             &leaves,
+            successor.cloned(),
         );
-        Ok(Some(Next { body, more }))
+        Ok(Some(Next {
+            body,
+            key: version,
+            more,
+        }))
     }
 
     /// False when another node wrote this number.
-    async fn write(&self, body: &Body, checkpoint: Checkpoint) -> Result<bool, StoreError> {
+    async fn write(&self, next: &Next, checkpoint: Checkpoint) -> Result<bool, StoreError> {
+        let (body, now) = (&next.body, self.clock.now());
+        let announced = body.successor.is_some().then_some(next.key + 1);
         let (number, hash, rows, heads) = (
             body.number,
             checkpoint.hash(),
@@ -245,6 +268,10 @@ impl Keeper {
                     )
                     .await?;
                 }
+                if let Some(version) = announced {
+                    let rotated = Event::MasterRotated { key: "audit", version };
+                    record(tx, now, "", &rotated);
+                }
                 Ok(true)
             })
             .await?;
@@ -255,4 +282,13 @@ impl Keeper {
         }
         Ok(written)
     }
+}
+
+/// The key that signs after a checkpoint, by its identifier.
+fn signer_after(body: &str) -> Option<Hash> {
+    let body: Body = serde_json::from_str(body).ok()?;
+    Some(
+        body.successor
+            .map_or(body.key, |Spki(spki)| Hash::of(&spki)),
+    )
 }

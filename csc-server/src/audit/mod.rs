@@ -6,7 +6,8 @@
 //! | `event` | the closed list |
 //! | `table` | what of a row events tell, and what its record covers |
 //! | `row`, `chain` | a row and its hash; the chain that this process writes |
-//! | `checkpoint`, `keeper` | what is signed; who signs it, and when |
+//! | `checkpoint`, `key`, `keeper` | what is signed; with what; who signs it, and when |
+//! | `succession` | from one key to the next |
 //! | `log` | the log in the order in which it is proven |
 //! | `verify` | whether it is intact, and the first row that is not |
 //! | `proof`, `export` | one row that stands alone; all of them, or some, as JSON lines |
@@ -16,16 +17,19 @@ mod checkpoint;
 mod event;
 pub mod export;
 mod keeper;
+mod key;
 mod log;
 pub mod proof;
 mod row;
+mod succession;
 mod table;
 pub mod verify;
 
 pub use chain::Chain;
-pub use checkpoint::{Body, Checkpoint, Head, Key, LABEL};
+pub use checkpoint::{Body, Checkpoint, Head, Spki};
 pub use event::{Act, Event, HashOutcome, TokenRecord};
 pub use keeper::{Error as KeeperError, Keeper};
+pub use key::{Keys, LABEL};
 pub use log::{Item, count, walk};
 pub use row::{Hash, Row};
 pub use table::Table;

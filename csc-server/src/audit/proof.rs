@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use super::{
-    checkpoint::{Body, Checkpoint, Key, Leaves, MAX_ROWS},
+    checkpoint::{Body, Checkpoint, Leaves, MAX_ROWS},
+    key::Keys,
     row::{Hash, Row, columns},
     verify::{Finding, Kind},
 };
@@ -35,7 +36,7 @@ impl Proof {
     ///
     /// # Errors
     /// What does not fit.
-    pub fn check(&self, key: &Key) -> Result<Body, Finding> {
+    pub fn check(&self, keys: &Keys) -> Result<Body, Finding> {
         let Row {
             chain, sequence, ..
         } = &self.row;
@@ -45,7 +46,7 @@ impl Proof {
                 "its hash is not that of its content after the row before",
             ));
         }
-        let opened = key.open(&self.checkpoint);
+        let opened = keys.open(&self.checkpoint);
         let body = opened.map_err(|why| Finding {
             kind: Kind::BadCheckpoint,
             ..changed(why)

@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    checkpoint::{Checkpoint, Key, Leaves},
+    checkpoint::{Checkpoint, Leaves, Spki},
+    key::{Key, Keys},
     log::Item,
     row::{Hash, Row, VERSION},
 };
@@ -136,7 +137,9 @@ pub struct Verdict {
 
 /// Verifies a log, piece by piece in its order.
 pub struct Verifier {
-    key: Key,
+    keys: Keys,
+    /// What the next checkpoint must be signed with; before the first, any of `keys`.
+    signer: Option<Key>,
     anchor: Option<Anchor>,
     heads: HashMap<String, Head>,
     /// The chains that grew since the last checkpoint, and from which row on.
@@ -154,10 +157,11 @@ struct Head {
 }
 
 impl Verifier {
-    /// Against this key, and a checkpoint that must be there.
-    pub fn new(key: Key, anchor: Option<Anchor>) -> Self {
+    /// Against these keys and those that succeed them, and a checkpoint that must be there.
+    pub fn new(keys: Keys, anchor: Option<Anchor>) -> Self {
         Self {
-            key,
+            keys,
+            signer: None,
             anchor,
             heads: HashMap::new(),
             grown: BTreeMap::new(),
@@ -269,8 +273,13 @@ impl Verifier {
         if number != last + 1 {
             return Err(Finding::checkpoint(last + 1, "it is not there"));
         }
-        let body = match self.key.open(checkpoint) {
-            Ok(body) => body,
+        let signer = match &self.signer {
+            Some(signer) => Ok(signer.clone()),
+            None => self.keys.signer(checkpoint).cloned(),
+        };
+        let opened = signer.and_then(|signer| Ok((signer.open(checkpoint)?, signer)));
+        let (body, signer) = match opened {
+            Ok(opened) => opened,
             Err(why) => return bad(why),
         };
         if body.previous != previous {
@@ -314,6 +323,8 @@ impl Verifier {
         if leaves.count() != body.rows || leaves.root() != body.root {
             return bad("the tree over its rows has another root");
         }
+        let successor = body.successor.map(|Spki(spki)| Key::new(spki));
+        self.signer = Some(successor.unwrap_or(signer));
         self.verdict.proven = Some((anchor, body.time));
         self.verdict.unsealed = 0;
         self.verdict.unsealed_since = None;

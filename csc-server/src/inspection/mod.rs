@@ -25,7 +25,7 @@ pub use tables::TABLES;
 
 use crate::{
     audit::{
-        self, Event, Item, Key,
+        self, Event, Item, Keys,
         verify::{Anchor, Finding, Kind, Verdict, Verifier},
     },
     clock::Clock,
@@ -63,7 +63,7 @@ impl Report {
 pub async fn inspect(
     store: &Store,
     clock: &Clock,
-    key: Key,
+    key: Keys,
     anchor: Option<Anchor>,
     progress: impl Fn(),
 ) -> Result<Report, StoreError> {
@@ -85,7 +85,7 @@ pub async fn inspect(
 async fn read(
     store: &Store,
     clock: &Clock,
-    key: Key,
+    key: Keys,
     anchor: Option<Anchor>,
     progress: impl Fn(),
 ) -> Result<Report, StoreError> {

@@ -158,12 +158,10 @@ pub(super) async fn up_to(
     Ok(usage.remove(&version).unwrap_or_default())
 }
 
-/// Ended authorisations need no key any more: what they opened is wiped.
+/// Ended authorisations need no key any more.
 pub(super) async fn forget_ended(tx: &mut Tx, version: u32, now: Millis) -> Result<(), StoreError> {
-    let none: &[u8] = &[];
-    let sql = "UPDATE activation SET masters = NULL, wrapped = $3
-               WHERE masters <= $1 AND (state = 'revoked' OR expires <= $2)";
-    tx.execute(sql, params![version, now, none]).await.map(drop)
+    let sql = "UPDATE activation SET masters = NULL WHERE masters <= $1 AND (state = 'revoked' OR expires <= $2)";
+    tx.execute(sql, params![version, now]).await.map(drop)
 }
 
 /// How much rests under versions before this one.

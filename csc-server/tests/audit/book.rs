@@ -12,7 +12,7 @@ use std::{
 
 use csc_server::{
     audit::{
-        self, Body, Checkpoint, Event, Hash, Keeper, Key, Row, export,
+        self, Body, Checkpoint, Event, Hash, Keeper, Keys, Row, export,
         verify::{Anchor, Finding, Verdict, Verifier},
     },
     clock::Clock,
@@ -39,7 +39,7 @@ pub(crate) struct Book {
     pub(crate) clock: Clock,
     pub(crate) token: MemoryToken,
     pub(crate) issuer: Issuer,
-    pub(crate) key: Key,
+    pub(crate) keys: Keys,
     _database: Database,
 }
 
@@ -60,7 +60,7 @@ impl Book {
             nodes: stores,
             clock: Clock::Manual(Arc::new(AtomicI64::new(1_000_000))),
             token,
-            key: Key::of(&issuer).await.unwrap(),
+            keys: Keys::of(&issuer).await.unwrap(),
             issuer,
             _database: database.clone(),
         }
@@ -101,7 +101,7 @@ impl Book {
 
     /// Whether the log in the database is intact.
     pub(crate) async fn verify(&self, anchor: Option<Anchor>) -> Result<Verdict, Finding> {
-        let mut verifier = Verifier::new(self.key.clone(), anchor);
+        let mut verifier = Verifier::new(self.keys.clone(), anchor);
         let mut snapshot = self.nodes[0].snapshot().await.unwrap();
         let found = audit::walk(&mut snapshot, |item| match verifier.take(&item) {
             Ok(()) => ControlFlow::Continue(()),
@@ -111,6 +111,12 @@ impl Book {
             Some(finding) => Err(finding),
             None => verifier.finish(),
         }
+    }
+
+    /// How many events of this name the log has.
+    pub(crate) async fn events(&self, name: &str) -> usize {
+        let rows = self.tables().await.rows;
+        rows.values().filter(|row| row.event.contains(name)).count()
     }
 
     /// The whole log as JSON lines.

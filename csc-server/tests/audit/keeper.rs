@@ -145,7 +145,7 @@ async fn proof(database: Database) {
         let made = proof::of(&book.nodes[0], chain, *sequence).await.unwrap();
         match tables.segment(&(chain.clone(), *sequence)) {
             Some(_) => {
-                let body: Body = made.unwrap().check(&book.key).unwrap();
+                let body: Body = made.unwrap().check(&book.keys).unwrap();
                 let heads = body.heads.iter();
                 assert!(
                     heads

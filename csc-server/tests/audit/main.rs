@@ -11,6 +11,7 @@
 mod book;
 mod keeper;
 mod monitor;
+mod succession;
 #[path = "../support/mod.rs"]
 mod support;
 mod vandal;

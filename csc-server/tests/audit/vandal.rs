@@ -351,7 +351,7 @@ async fn every_line_counts(database: Database, life: &[Piece]) {
     let lines: Vec<_> = export.lines().collect();
     let verify = |lines: &[&str]| {
         let text = lines.join("\n");
-        export::verify(text.as_bytes(), book.key.clone(), None, |_| {}).unwrap()
+        export::verify(text.as_bytes(), book.keys.clone(), None, |_| {}).unwrap()
     };
     let intact = verify(&lines).expect("nothing was done to it yet");
     assert_eq!(intact, Shown::Whole(book.verify(None).await.unwrap()));
@@ -487,7 +487,7 @@ async fn a_row_put_into_the_proven_part_of_an_export_is_named() {
         let mut lines: Vec<_> = export.lines().map(str::to_owned).collect();
         lines.insert(2, serde_json::to_string(&forged).unwrap());
         let text = lines.join("\n");
-        let found = export::verify(text.as_bytes(), book.key.clone(), None, |_| {}).unwrap();
+        let found = export::verify(text.as_bytes(), book.keys.clone(), None, |_| {}).unwrap();
         let found = found.unwrap_err();
         assert_eq!((found.place, found.kind), (row(&place), Kind::Inserted));
     }
@@ -546,7 +546,7 @@ async fn a_filtered_export_proves_each_of_its_rows() {
         .unwrap();
     let text = String::from_utf8(lines).unwrap();
     let verify =
-        |text: &str| export::verify(text.as_bytes(), book.key.clone(), None, |_| {}).unwrap();
+        |text: &str| export::verify(text.as_bytes(), book.keys.clone(), None, |_| {}).unwrap();
     assert_eq!(
         verify(&text),
         Ok(Shown::Rows {

@@ -377,7 +377,7 @@ impl World {
 
     /// What an inspection of log and tables finds.
     pub(crate) async fn inspected(&self) -> Report {
-        let key = audit::Key::of(&self.issuer).await.unwrap();
+        let key = audit::Keys::of(&self.issuer).await.unwrap();
         let clock = Clock::Manual(self.time.clone());
         let inspected = inspect(&self.node().store, &clock, key, None, || {});
         inspected.await.unwrap()

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use super::{caller::Caller, terminal::say};
-use crate::audit::Key;
+use crate::audit::Keys;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -18,7 +18,7 @@ pub(super) enum Command {
     Verify(verify::Verify),
     /// Print the proof that a signature was recorded; `csc-client audit check` checks it.
     Proof(proof::Proof),
-    /// Print the public key that the log is verified with, as PEM.
+    /// Print the public keys that the log is verified with, oldest first, as PEM.
     Key,
 }
 
@@ -29,8 +29,8 @@ impl Command {
             Self::Verify(verify) => verify.run(caller).await,
             Self::Proof(proof) => proof.run(caller).await,
             Self::Key => {
-                let key = Key::of(&caller.open().await?.issuer()?).await?;
-                say(key.to_pem()?.trim_end());
+                let keys = Keys::of(&caller.open().await?.issuer()?).await?;
+                say(keys.to_pem()?.trim_end());
                 Ok(())
             }
         }

@@ -11,7 +11,7 @@ use clap::Args;
 
 use crate::{
     audit::{
-        self, Key,
+        self, Keys,
         export::{self, Shown},
         verify::{Anchor, Finding, Verdict},
     },
@@ -28,7 +28,7 @@ pub(in crate::commands) struct Verify {
     /// Verify this export instead of the database; needs --key.
     #[arg(long, value_name = "FILE", requires = "key")]
     export: Option<PathBuf>,
-    /// The public key, as `audit key` prints it [default: ask the HSM]
+    /// The public keys, as `audit key` prints them; what succeeded them in the log is trusted too [default: ask the HSM]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// A checkpoint that must be there, as an earlier verification or the service's log names it.
@@ -39,7 +39,7 @@ pub(in crate::commands) struct Verify {
 impl Verify {
     pub(super) async fn run(self, caller: &Caller) -> Result<()> {
         let key = match &self.key {
-            Some(path) => Some(read_key(path)?),
+            Some(path) => Some(read_keys(path)?),
             None => None,
         };
         let (log, report) = match (&self.export, key) {
@@ -57,29 +57,29 @@ impl Verify {
     }
 }
 
-fn read_key(path: &Path) -> Result<Key> {
+fn read_keys(path: &Path) -> Result<Keys> {
     let pem = fs::read_to_string(path);
     let pem = pem.with_context(|| format!("cannot read {}", path.display()))?;
-    Key::from_pem(&pem).with_context(|| format!("{} is no public key in PEM", path.display()))
+    Keys::from_pem(&pem).with_context(|| format!("{} is no public key in PEM", path.display()))
 }
 
-fn from_file(path: &Path, key: Key, anchor: Option<Anchor>) -> Result<Result<Shown, Finding>> {
+fn from_file(path: &Path, keys: Keys, anchor: Option<Anchor>) -> Result<Result<Shown, Finding>> {
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let bar = progress_octets(file.metadata()?.len(), "Verifying");
-    let ended = export::verify(BufReader::new(file), key, anchor, |octets| bar.inc(octets));
+    let ended = export::verify(BufReader::new(file), keys, anchor, |octets| bar.inc(octets));
     bar.finish_and_clear();
     ended.with_context(|| format!("cannot read {}", path.display()))
 }
 
 async fn from_database(
     caller: &Caller,
-    key: Option<Key>,
+    key: Option<Keys>,
     anchor: Option<Anchor>,
 ) -> Result<Report> {
     let context = caller.act().await?;
     let key = match key {
         Some(key) => key,
-        None => Key::of(&context.issuer()?).await?,
+        None => Keys::of(&context.issuer()?).await?,
     };
     let bar = progress(audit::count(&context.store).await?, "Verifying");
     let report = inspect(&context.store, &context.clock, key, anchor, || bar.inc(1)).await?;

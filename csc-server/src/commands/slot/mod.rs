@@ -7,7 +7,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use hsm_adapter::MasterSet;
 
 use super::{caller::Caller, context::Context, terminal::say};
-use crate::rotation::{self, State, Version};
+use crate::{
+    audit::Keeper,
+    rotation::{self, State, Version},
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -15,9 +18,9 @@ pub(super) enum Command {
     Init(init::Init),
     /// Make a new version of master keys and use it from now on; running services follow and move what rests.
     Rotate {
-        /// Which master keys.
+        /// Which keys.
         #[arg(long)]
-        key: Key,
+        key: Rotating,
     },
     /// Say what rests under which version of the master keys.
     Rotation,
@@ -32,6 +35,17 @@ pub(super) enum Key {
     Store,
     /// What PINs and PUKs are sealed under, and records are authenticated with.
     Masters,
+}
+
+/// Keys that rotate.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Rotating {
+    /// The outer layer of everything at rest.
+    Store,
+    /// What PINs and PUKs are sealed under, and records are authenticated with.
+    Masters,
+    /// What signs checkpoints of the audit log; old ones stay for what they signed.
+    Audit,
 }
 
 #[derive(Debug, Args)]
@@ -57,14 +71,19 @@ impl Command {
     pub(super) async fn run(self, caller: &Caller) -> Result<()> {
         match self {
             Self::Init(init) => init.run(caller).await,
-            Self::Rotate { key } => rotate(&caller.act().await?, key.into()).await,
+            Self::Rotate { key } => rotate(&caller.act().await?, key).await,
             Self::Rotation => progress(&caller.act().await?).await,
             Self::Destroy(destroy) => destroy.run(&caller.act().await?).await,
         }
     }
 }
 
-async fn rotate(context: &Context, set: MasterSet) -> Result<()> {
+async fn rotate(context: &Context, key: Rotating) -> Result<()> {
+    let set = match key {
+        Rotating::Store => MasterSet::Store,
+        Rotating::Masters => MasterSet::Sealing,
+        Rotating::Audit => return rotate_audit(context).await,
+    };
     let vault = context.vault()?;
     for master in context.rotation(&vault).rotate(set).await? {
         report("holder", &master.label, master.created);
@@ -72,6 +91,16 @@ async fn rotate(context: &Context, set: MasterSet) -> Result<()> {
     say(
         "in use from now on; `csc-server slot rotation` says what still rests under an older version",
     );
+    Ok(())
+}
+
+async fn rotate_audit(context: &Context) -> Result<()> {
+    let (store, clock) = (context.store.clone(), context.clock.clone());
+    let every = context.config.audit.checkpoint_every;
+    let keeper = Keeper::new(store, clock, context.issuer()?, every).await?;
+    let version = keeper.rotate().await?;
+    say(&format!("issuer: audit/v{version} signs from now on"));
+    say("hand out what `csc-server audit key` prints");
     Ok(())
 }
 
