@@ -196,6 +196,11 @@ fn common_rows(version: Version, stranger: &str) -> Vec<Refusal> {
             bad_base64,
         ),
         Refusal::new(with_hashes(json!(["AAAA"])), bad_length),
+        // No document has the digest zero.
+        Refusal::new(
+            with_hashes(digests(&[[0; 32]])),
+            format!("Invalid parameter {hashes}"),
+        ),
         Refusal::new(with_hashes(json!([])), "Empty hash array"),
         // More than a request may carry at all.
         Refusal::new(

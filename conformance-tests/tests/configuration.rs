@@ -3,7 +3,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
-use conformance_tests::{TestBed, command};
+use conformance_tests::{TestBed, V1, command, digest};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -152,4 +152,70 @@ async fn the_terms_a_holder_accepts_are_recorded() {
             "actor": {"kind": "operator", "id": officer, "role": "ra-officer"},
         })]
     );
+}
+
+/// SC-03.
+#[tokio::test]
+async fn a_key_type_past_its_end_makes_no_key_and_signs_nothing() {
+    const DISABLED: &str = "The credential identified by credentialID is disabled";
+    let builder = TestBed::builder().set("algorithm.p384.create_until", "\"2020-01-01\"");
+    let bed = builder
+        .set("algorithm.p521.sign_until", "\"2020-01-01\"")
+        .start()
+        .await;
+    let signer = bed.signer().await;
+    let hash = [digest("contract")];
+    let sad = signer.sad(V1, &hash).await;
+    let code = signer.code().await;
+
+    for (key, reason) in [
+        ("p384", "algorithm.p384.create_until is past"),
+        ("rsa-2048", "rsa-2048 is not allowed for new certificates"),
+        ("p192", "'p192' is no key type"),
+    ] {
+        let arguments = [
+            "credential",
+            "add",
+            "--holder",
+            &signer.holder.name,
+            "--otp",
+            &signer.otp.id,
+            "--key",
+            key,
+        ];
+        let made = bed.cli(&arguments, &["71604938"]);
+        assert!(
+            !made.success && made.stderr.contains(reason),
+            "{key}: {}",
+            made.stderr
+        );
+    }
+
+    let path = bed.dir().join("csc-server.toml");
+    let text = fs::read_to_string(&path).expect("the configuration is there");
+    let ended = text.replace("[algorithm.p521]", "[algorithm.p256]");
+    assert_ne!(text, ended);
+    for (text, over) in [(&ended, true), (&text, false)] {
+        bed.stop().await;
+        fs::write(&path, text).expect("it can be written");
+        bed.start().await;
+        let id = json!({"credentialID": signer.credential.id});
+        let info = signer.call(V1, "credentials/info", id).await.ok();
+        assert_eq!(
+            info["key"]["status"],
+            if over { "disabled" } else { "enabled" }
+        );
+        let signed = signer.sign(V1, &sad, &hash).await;
+        let body = signer.authorization(V1, &hash, 1, &code);
+        let authorised = signer.call(V1, "credentials/authorize", body).await;
+        if over {
+            signed.refused(DISABLED);
+            authorised.refused(DISABLED);
+            signer.extend(V1, &sad, &hash).await.refused(DISABLED);
+        } else {
+            // Neither SAD nor code was touched.
+            signed.ok();
+            authorised.ok();
+        }
+    }
 }

@@ -136,6 +136,7 @@ pub fn credential_policy(config: &Config) -> credential::Policy {
         max_pin_failures: config.pin.max_failures,
         sad_lifetime: config.lifetime.sad,
         authorization_lifetime: config.lifetime.authorization,
+        algorithms: config.algorithms,
     }
 }
 

@@ -1,9 +1,9 @@
 //! Watches the slots: when an HSM is lost and when it is back stands in the audit log (SC-88), and keys that were opened for an
 //! activation are closed when it ends (SC-13).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use hsm_adapter::{Issuer, PoolState, Vault};
+use hsm_adapter::{HsmError, Issuer, PoolState, Vault};
 use tokio::sync::watch;
 
 use crate::{
@@ -14,6 +14,8 @@ use crate::{
 
 /// How often the slots are looked at. What is seen is what requests met: looking asks no HSM, closing does where there is something to close.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often the devices are asked whether they are well (SC-22).
+const EXAMINE: Duration = Duration::from_secs(60);
 
 /// Watches both slots.
 pub struct Monitor {
@@ -40,7 +42,12 @@ impl Monitor {
 
     /// Watches until `stop` becomes true.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut examined = Instant::now();
         loop {
+            if examined.elapsed() >= EXAMINE {
+                self.examine().await;
+                examined = Instant::now();
+            }
             if let Err(error) = self.look().await {
                 tracing::error!(%error, "the state of the HSM cannot be recorded");
             }
@@ -61,22 +68,46 @@ impl Monitor {
         let connected = |state: PoolState| state.sessions > 0;
         let holder = connected(self.vault.state());
         if holder != self.holder_connected {
-            self.record("holder", holder).await?;
+            let event = match holder {
+                true => Event::HsmConnected { slot: "holder" },
+                // Without a session the answer is the reason why there is none.
+                false => lost("holder", self.vault.health().await),
+            };
+            self.record(event).await?;
             self.holder_connected = holder;
         }
         let issuer = connected(self.issuer.state());
         if issuer != self.issuer_connected {
-            self.record("issuer", issuer).await?;
+            let event = match issuer {
+                true => Event::HsmConnected { slot: "issuer" },
+                false => lost("issuer", self.issuer.health().await),
+            };
+            self.record(event).await?;
             self.issuer_connected = issuer;
         }
         Ok(())
     }
 
-    async fn record(&self, slot: &'static str, connected: bool) -> Result<(), StoreError> {
-        let event = match connected {
-            true => Event::HsmConnected { slot },
-            false => Event::HsmLost { slot },
-        };
+    /// Asks both devices whether they are well: one that was tampered with may say so and go on.
+    pub async fn examine(&self) {
+        for (slot, ended) in [
+            ("holder", self.vault.health().await),
+            ("issuer", self.issuer.health().await),
+        ] {
+            if let Err(error) = ended {
+                tracing::error!(slot, %error, "an HSM is not well");
+            }
+        }
+    }
+
+    async fn record(&self, event: Event) -> Result<(), StoreError> {
         audit::note(&self.store, self.clock.now(), "", event).await
+    }
+}
+
+fn lost(slot: &'static str, ended: Result<(), HsmError>) -> Event {
+    match ended {
+        Err(HsmError::Tampered(_)) => Event::HsmTamper { slot },
+        _ => Event::HsmLost { slot },
     }
 }

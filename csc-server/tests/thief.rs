@@ -109,6 +109,7 @@ impl Thief {
             max_pin_failures: config.pin.max_failures,
             sad_lifetime: config.lifetime.sad,
             authorization_lifetime: config.lifetime.authorization,
+            algorithms: config.algorithms,
         };
         Self {
             keys: Keys::new(store.clone(), clock, vault.clone(), factors, policy),

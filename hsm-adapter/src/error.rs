@@ -17,6 +17,9 @@ pub enum HsmError {
     /// The token refused the log-in. Never tried again by itself: a real HSM locks for good.
     #[error("the HSM refused the PIN of slot '{0}'; correct the PIN file and restart")]
     PinRefused(String),
+    /// The device says that it is in an error state: tampered with, or failed its self-test. Final: somebody must look at it.
+    #[error("the HSM of slot '{0}' reports an error state; examine it, then restart")]
+    Tampered(String),
     /// The token lacks a mechanism, or an object came back with attributes that were not asked for.
     #[error("the HSM cannot be used as configured: {0}")]
     Unfit(String),

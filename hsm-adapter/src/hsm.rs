@@ -10,7 +10,7 @@ pub trait Token: Send + Sync + 'static {
     /// Opens a session and logs in once.
     ///
     /// # Errors
-    /// [`HsmError::PinRefused`] is final; anything else may be tried again later.
+    /// [`HsmError::PinRefused`] and [`HsmError::Tampered`] are final; anything else may be tried again later.
     fn open(&self) -> Result<Box<dyn Hsm>, HsmError>;
 }
 

@@ -309,10 +309,12 @@ impl From<HsmError> for Fault {
         let cause = error.to_string();
         match error {
             HsmError::Busy { retry_after } => Self::Unavailable { retry_after, cause },
-            HsmError::Unavailable(_) | HsmError::PinRefused(_) => Self::Unavailable {
-                retry_after: Duration::from_secs(5),
-                cause,
-            },
+            HsmError::Unavailable(_) | HsmError::PinRefused(_) | HsmError::Tampered(_) => {
+                Self::Unavailable {
+                    retry_after: Duration::from_secs(5),
+                    cause,
+                }
+            }
             _ => Self::Internal(cause),
         }
     }

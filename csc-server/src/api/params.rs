@@ -164,7 +164,11 @@ impl Params {
                 let octets = BASE64_STANDARD
                     .decode(text)
                     .map_err(|_| Fault::Text("Invalid Base64 hash string parameter"))?;
-                Hash::new(octets).ok_or(Fault::Text("Invalid digest value length"))
+                let hash = Hash::new(octets).ok_or(Fault::Text("Invalid digest value length"))?;
+                if hash.is_zero() {
+                    return Err(Fault::Invalid(called));
+                }
+                Ok(hash)
             })
             .collect()
     }

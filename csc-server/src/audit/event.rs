@@ -46,6 +46,10 @@ pub enum Event {
     HsmLost {
         slot: &'static str,
     },
+    /// The device says so; it serves nobody until somebody looked at it.
+    HsmTamper {
+        slot: &'static str,
+    },
     LogRead {
         credential: String,
     },

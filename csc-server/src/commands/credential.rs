@@ -265,6 +265,7 @@ impl Add {
         let enrolment = Enrolment {
             ca: context.ca().await?,
             profile: certificate.into(),
+            algorithms: context.config.algorithms,
             store: context.store.clone(),
             clock: context.clock.clone(),
             vault,

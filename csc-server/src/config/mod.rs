@@ -4,6 +4,7 @@
 //! stand in the file only. Secrets are paths of files, never values. Relative paths start at the file's directory.
 //! What is wrong is refused at start: the key's full path, what was found, and what to do.
 
+mod algorithm;
 mod audit;
 mod certificate;
 mod clock;
@@ -29,6 +30,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+pub use algorithm::{Algorithms, Ends};
 pub use audit::Audit;
 pub use certificate::{Certificate, QcStatement, QcType};
 pub use clock::Clock;
@@ -80,6 +82,9 @@ pub struct Config {
     /// Bounds of a credential and of a request to sign.
     #[serde(default)]
     pub credential: Credential,
+    /// Until when key types are good.
+    #[serde(rename = "algorithm", default)]
+    pub algorithms: Algorithms,
     /// The embedded CA and what it issues.
     #[serde(default)]
     pub certificate: Certificate,

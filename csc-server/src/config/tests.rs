@@ -210,6 +210,16 @@ fn every_mistake_names_its_key_what_was_found_and_the_remedy() {
         ),
         (
             "[info]",
+            "[algorithm.p192]\nsign_until = \"2030-12-31\"\n[info]",
+            "algorithm: found 'p192'; write rsa-3072, rsa-4096, p256, p384 or p521",
+        ),
+        (
+            "[info]",
+            "[algorithm.p256]\nsign_until = \"next year\"\n[info]",
+            "algorithm.p256.sign_until: found 'next year'; write a day, such as 2030-12-31",
+        ),
+        (
+            "[info]",
             "[clock]\nstop = \"6s\"\n[info]",
             "clock.stop: found 6 s; write at most 5s",
         ),
@@ -313,7 +323,7 @@ fn every_mistake_names_its_key_what_was_found_and_the_remedy() {
             "[mail]",
             "[mails]",
             "mails: found an unknown field `mails`; use one of `server`, `admin`, `info`, `store`, `slot`, `mail`, \
-          `sms`, `lifetime`, `pin`, `otp`, `credential`, `certificate`, `audit`, `terms`, `clock`",
+          `sms`, `lifetime`, `pin`, `otp`, `credential`, `algorithm`, `certificate`, `audit`, `terms`, `clock`",
         ),
         (
             "outbox = \"outbox\"",

@@ -81,7 +81,7 @@ impl Keys {
         credential: &Credential,
     ) -> Result<(), Error> {
         let now = self.clock.now();
-        match credential.usable(now) {
+        match self.may_sign(credential, now) {
             Ok(()) => Ok(()),
             Err(error) => {
                 let asked = Asked::Sad(Act::Authorize);
@@ -107,7 +107,7 @@ impl Keys {
         approval: Approval,
         now: Millis,
     ) -> Result<Issued, Error> {
-        credential.usable(now)?;
+        self.may_sign(credential, now)?;
         let factor = self.factor(credential).await?;
         let claim = self
             .factors

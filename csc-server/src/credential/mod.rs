@@ -25,7 +25,13 @@ pub use owned::{Credential, Status, TABLE, record};
 pub(crate) use reseal::oldest;
 pub use sad::{Permit, SIGNINGS, TABLE as ACTIVATIONS};
 
-use crate::{clock::Clock, factor::Factors, store::Store, store::StoreError};
+use crate::{
+    clock::{Clock, Millis},
+    config::Algorithms,
+    factor::Factors,
+    store::Store,
+    store::StoreError,
+};
 
 /// Why a credential was not authorised or not used.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +131,8 @@ pub struct Policy {
     pub sad_lifetime: Duration,
     /// How long a SAD may be extended, from its first issue.
     pub authorization_lifetime: Duration,
+    /// Until when key types may sign.
+    pub algorithms: Algorithms,
 }
 
 /// Authorises the use of keys; cannot sign.
@@ -146,6 +154,23 @@ impl Keys {
             vault,
             factors,
             policy,
+        }
+    }
+
+    /// Whether a credential may sign at this time: its state, its certificate, and the type of its key (SC-03, SC-15).
+    ///
+    /// # Errors
+    /// [`Error::Disabled`], [`Error::CertificateExpired`].
+    pub fn may_sign(&self, credential: &Credential, now: Millis) -> Result<(), Error> {
+        credential.usable(now)?;
+        if self
+            .policy
+            .algorithms
+            .may_sign(credential.key.algorithm, now)
+        {
+            Ok(())
+        } else {
+            Err(Error::Disabled)
         }
     }
 }

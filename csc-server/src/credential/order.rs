@@ -18,6 +18,11 @@ impl Hash {
             .then_some(Self(octets))
     }
 
+    /// Whether it is all zeros: no document has such a digest, it stands where one was forgotten.
+    pub fn is_zero(&self) -> bool {
+        self.0.iter().all(|octet| *octet == 0)
+    }
+
     /// Whether it has the length of this algorithm.
     pub fn fits(&self, algorithm: DigestAlgorithm) -> bool {
         self.0.len() == algorithm.len()

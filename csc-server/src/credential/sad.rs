@@ -104,15 +104,16 @@ impl Sad {
 
     async fn redeem(
         self,
-        store: &Store,
+        keys: &Keys,
         now: Millis,
         access: &ServiceAccess,
         credential: &Credential,
         order: SignOrder,
         request: &str,
     ) -> Result<Permit, Error> {
+        let store = &keys.store;
         let stored = self.find(store, &access.client, credential, now).await?;
-        credential.usable(now)?;
+        keys.may_sign(credential, now)?;
         let positions = positions(&stored.content, &order)?;
 
         let secret_hash = secret_hash(&self.secret);
@@ -246,7 +247,7 @@ impl Keys {
         let hashes = digests.map(|digest| hex::encode(digest.octets())).collect();
         let asked = Asked::Signatures { hashes, request };
         self.with(sad, access, Some(credential), asked, |sad| {
-            sad.redeem(&self.store, now, access, credential, order, request)
+            sad.redeem(self, now, access, credential, order, request)
         })
         .await
     }
@@ -355,7 +356,7 @@ impl Keys {
         let stored = sad
             .find(&self.store, &access.client, credential, now)
             .await?;
-        credential.usable(now)?;
+        self.may_sign(credential, now)?;
         let mut signed = Vec::new();
         for mut row in self.store.query(SIGNED, params![&sad.id]).await? {
             signed.push(row.get::<u32>(0)? as usize);

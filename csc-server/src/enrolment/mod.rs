@@ -2,6 +2,8 @@
 
 mod pin;
 
+use std::time::Duration;
+
 use hsm_adapter::{HsmError, KeyAlgorithm, NewKey, Puk, Vault, VaultError};
 use sha2::{Digest, Sha256};
 
@@ -11,7 +13,7 @@ use crate::{
     audit::{self, Event},
     ca::{self, Ca},
     clock::Clock,
-    config::PukPolicy,
+    config::{Algorithms, PukPolicy},
     credential::{self, Status},
     holder::Holder,
     ids::{CredentialId, FactorId},
@@ -25,6 +27,9 @@ pub enum Error {
     /// RSA-2048 is for measurements only.
     #[error("{0} is not allowed for new certificates; use rsa-3072, rsa-4096, p256, p384 or p521")]
     Algorithm(&'static str),
+    /// Its time is over.
+    #[error("{0} makes no new keys any more: algorithm.{0}.create_until is past")]
+    AlgorithmEnded(&'static str),
     /// The HSM does not make keys at random.
     #[error(
         "the HSM made a key that was there before; do not use it until its random numbers are examined"
@@ -84,6 +89,8 @@ pub struct Enrolment {
     pub ca: Ca,
     /// What the certificates say.
     pub profile: ca::Profile,
+    /// Until when key types are good.
+    pub algorithms: Algorithms,
 }
 
 impl Enrolment {
@@ -100,6 +107,16 @@ impl Enrolment {
     ) -> Result<(CredentialId, Option<Puk>), Error> {
         if request.algorithm == KeyAlgorithm::Rsa2048 {
             return Err(Error::Algorithm(request.algorithm.name()));
+        }
+        let now = self.clock.now();
+        if !self.algorithms.may_create(request.algorithm, now) {
+            return Err(Error::AlgorithmEnded(request.algorithm.name()));
+        }
+        let mut profile = self.profile.clone();
+        if let Some(end) = self.algorithms.ends(request.algorithm).sign {
+            // No certificate outlives its algorithm.
+            let left = Duration::from_millis(u64::try_from(end - now).unwrap_or_default());
+            profile.validity = profile.validity.min(left);
         }
         let id = CredentialId::random();
         let subject = ca::Subject {
@@ -134,11 +151,10 @@ impl Enrolment {
                 (Some(puk), Some(sealed))
             }
         };
-        let now = self.clock.now();
         let certificate = self
             .ca
             .issue(
-                &self.profile,
+                &profile,
                 &subject,
                 &key.spki,
                 &proof,

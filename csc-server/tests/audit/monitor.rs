@@ -61,3 +61,35 @@ async fn an_hsm_that_is_lost_and_comes_back_is_recorded_once_each() {
     look(&mut monitor).await;
     assert_eq!(told().await.last().unwrap(), issuer_connected);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hsm_that_was_tampered_with_is_recorded_and_stays_out() {
+    let book = Book::open(&Database::sqlite(), 1).await;
+    let token = MemoryToken::new("holder");
+    let pool = Pool::start(Arc::new(token.clone()), LIMITS).unwrap();
+    let cost = Cost {
+        memory: 64,
+        passes: 1,
+        lanes: 1,
+    };
+    let vault = Vault::new(pool, Stretcher::new(cost, 1, 1), 1);
+    let (store, clock) = (book.nodes[0].clone(), book.clock.clone());
+    let mut monitor = Monitor::new(store, clock, vault.clone(), book.issuer.clone());
+    monitor.look().await.unwrap();
+
+    token.tamper();
+    monitor.examine().await;
+    let out = async {
+        while vault.state().sessions > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, out).await.unwrap();
+    token.forget_tampering();
+    monitor.look().await.unwrap();
+    monitor.look().await.unwrap();
+    assert!(vault.health().await.is_err(), "not ready");
+    let rows = book.tables().await.rows;
+    let last = rows.into_values().next_back().unwrap();
+    assert_eq!(last.event, r#"{"event":"HSM_TAMPER","slot":"holder"}"#);
+}

@@ -117,6 +117,7 @@ impl World {
                 max_pin_failures: 3,
                 sad_lifetime: Duration::from_secs(300),
                 authorization_lifetime: Duration::from_secs(1800),
+                algorithms: config::Algorithms::default(),
             };
             let keys = Keys::new(
                 store.clone(),
@@ -173,6 +174,7 @@ impl World {
                 vault,
                 ca: certification(issuer).await,
                 profile: (&config::Certificate::default()).into(),
+                algorithms: config::Algorithms::default(),
             },
             nodes,
             token: masters,

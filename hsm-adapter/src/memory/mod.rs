@@ -41,6 +41,7 @@ struct State {
     lost: bool,
     faults: Vec<Fault>,
     spoil: bool,
+    tampered: bool,
     stuck: bool,
     /// Whether it makes the same pair again and again, and that pair.
     repeats: bool,
@@ -117,6 +118,16 @@ impl MemoryToken {
         self.restore();
     }
 
+    /// It says from now on that it was tampered with, to who asks for its health or a session; whatever else is asked of it, it does.
+    pub fn tamper(&self) {
+        self.state().tampered = true;
+    }
+
+    /// The device answers as if nothing had been.
+    pub fn forget_tampering(&self) {
+        self.state().tampered = false;
+    }
+
     /// Calls of this name wait until the guard is dropped.
     pub fn hold(&self, call: &'static str) -> Hold {
         *self.state().holds.entry(call).or_default() += 1;
@@ -185,6 +196,9 @@ impl MemoryToken {
         }
         if session.is_some_and(|session| session < state.alive_from) {
             return Err(HsmError::Unavailable("the session is dead".to_owned()));
+        }
+        if state.tampered && ["open", "health"].contains(&call) {
+            return Err(HsmError::Tampered(self.name.to_string()));
         }
         if let Some(error) = state.fault(call) {
             drop(state);

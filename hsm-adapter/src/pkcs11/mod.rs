@@ -176,12 +176,16 @@ impl Pkcs11Token {
         let library = module.library();
         let mut others = Vec::new();
         for slot in library.slots().map_err(unreachable)? {
-            let (label, serial) = library.token(slot).map_err(unreachable)?;
+            let info = library.token(slot).map_err(unreachable)?;
+            let raw::TokenInfo { label, serial, .. } = info;
             let found = match &self.selector {
                 TokenSelector::Label(wanted) => *wanted == label,
                 TokenSelector::Serial(wanted) => *wanted == serial,
             };
             if found {
+                if info.failed {
+                    return Err(HsmError::Tampered(self.slot.clone()));
+                }
                 return Ok((slot, serial));
             }
             others.push(format!("'{label}' ({serial})"));

@@ -26,9 +26,9 @@ use cryptoki::{
 use cryptoki_sys::{
     CK_ATTRIBUTE, CK_ATTRIBUTE_TYPE, CK_BBOOL, CK_C_INITIALIZE_ARGS, CK_FUNCTION_LIST,
     CK_MECHANISM, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_SESSION_INFO,
-    CK_SLOT_ID, CK_TOKEN_INFO, CK_TRUE, CK_ULONG, CKF_OS_LOCKING_OK, CKF_RW_SESSION,
-    CKF_SERIAL_SESSION, CKR_FUNCTION_NOT_SUPPORTED, CKS_RO_USER_FUNCTIONS, CKS_RW_USER_FUNCTIONS,
-    CKU_USER,
+    CK_SLOT_ID, CK_TOKEN_INFO, CK_TRUE, CK_ULONG, CKF_ERROR_STATE, CKF_OS_LOCKING_OK,
+    CKF_RW_SESSION, CKF_SERIAL_SESSION, CKR_FUNCTION_NOT_SUPPORTED, CKS_RO_USER_FUNCTIONS,
+    CKS_RW_USER_FUNCTIONS, CKU_USER,
 };
 use zeroize::Zeroizing;
 
@@ -60,6 +60,14 @@ macro_rules! call {
         };
         $library.counted(stringify!($name), code)
     }};
+}
+
+/// What a token says of itself.
+pub(super) struct TokenInfo {
+    pub(super) label: String,
+    pub(super) serial: String,
+    /// CKF_ERROR_STATE: tampered with, or failed its self-test.
+    pub(super) failed: bool,
 }
 
 impl Library {
@@ -136,8 +144,8 @@ impl Library {
         Ok(slots)
     }
 
-    /// Label and serial number of the token in a slot.
-    pub(super) fn token(&self, slot: CK_SLOT_ID) -> Result<(String, String), Failure> {
+    /// What the token in a slot says of itself.
+    pub(super) fn token(&self, slot: CK_SLOT_ID) -> Result<TokenInfo, Failure> {
         let mut info = CK_TOKEN_INFO::default();
         call!(self, C_GetTokenInfo(slot, &mut info))?;
         let text = |octets: &[u8]| {
@@ -145,7 +153,11 @@ impl Library {
                 .trim_end_matches([' ', '\0'])
                 .to_owned()
         };
-        Ok((text(&info.label), text(&info.serialNumber)))
+        Ok(TokenInfo {
+            label: text(&info.label),
+            serial: text(&info.serialNumber),
+            failed: info.flags & CKF_ERROR_STATE != 0,
+        })
     }
 
     /// Opens a read/write session.

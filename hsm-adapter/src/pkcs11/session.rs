@@ -407,6 +407,10 @@ impl Hsm for Pkcs11Session {
     }
 
     fn health(&mut self) -> Result<(), HsmError> {
+        let told = self.login.module.library().token(self.login.slot_id);
+        if told.is_ok_and(|token| token.failed) {
+            return Err(HsmError::Tampered(self.login.slot.clone()));
+        }
         self.canary().map_err(HsmError::Unavailable)
     }
 }

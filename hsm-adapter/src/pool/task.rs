@@ -45,7 +45,7 @@ where
     fn run(&mut self, session: &mut Session, last: bool) -> Ran {
         let result = (self.work)(session);
         let ran = match result.as_ref().err().and_then(Failure::hsm) {
-            Some(HsmError::Unavailable(_)) => Ran::SessionLost,
+            Some(HsmError::Unavailable(_) | HsmError::Tampered(_)) => Ran::SessionLost,
             Some(HsmError::Missing(_)) => Ran::ObjectLost,
             _ => Ran::Answered,
         };

@@ -26,7 +26,7 @@ pub(super) struct Worker {
     /// Losses this worker has answered by proving its session.
     seen: u64,
     pause: Duration,
-    /// The PIN was refused: no more tries.
+    /// The PIN was refused, or the device says that it failed: no more tries.
     barred: bool,
 }
 
@@ -72,7 +72,7 @@ impl Worker {
                 Ok(())
             }
             Err(error) => {
-                self.barred = matches!(error, HsmError::PinRefused(_));
+                self.barred = matches!(error, HsmError::PinRefused(_) | HsmError::Tampered(_));
                 self.down(error.clone());
                 Err(error)
             }

@@ -323,3 +323,33 @@ fn the_threads_end_with_the_last_pool() {
         assert_eq!(Arc::strong_count(&shared), 1);
     });
 }
+
+#[test]
+fn a_device_that_says_it_was_tampered_with_serves_nobody_until_a_restart() {
+    let token = MemoryToken::new("holders");
+    run(async {
+        let vault = vault(&token, LIMITS).await;
+        vault.mac(MacKey::Otp, &[b"data"]).await.unwrap();
+        token.tamper();
+
+        // It would still work; asked whether it is well, it says no.
+        let told = vault.health().await;
+        assert!(matches!(told, Err(HsmError::Tampered(_))), "{told:?}");
+        until(|| vault.state().sessions == 0).await;
+        // What it says later does not count.
+        token.forget_tampering();
+        let (macs, opened) = (token.calls("mac"), token.calls("open"));
+        for _ in 0..3 {
+            let refused = vault.mac(MacKey::Otp, &[b"data"]).await;
+            assert!(matches!(refused, Err(HsmError::Tampered(_))), "{refused:?}");
+        }
+        assert_eq!(token.calls("mac"), macs);
+        // Long enough for several tries, were they made.
+        let tried = until(|| token.calls("open") > opened);
+        let tried = tokio::time::timeout(Duration::from_millis(500), tried).await;
+        assert!(tried.is_err());
+
+        let restarted = self::vault(&token, LIMITS).await;
+        restarted.mac(MacKey::Otp, &[b"data"]).await.unwrap();
+    });
+}

@@ -62,7 +62,7 @@ pub(crate) async fn handle(
             let now = app.clock.now();
             // Without paging in v2 the bound stands for all.
             let mut found = Credential::of_holder(&app.store, &holder, "", 10 * PAGE).await?;
-            found.retain(|credential| !only_valid || credential.usable(now).is_ok());
+            found.retain(|credential| !only_valid || app.keys.may_sign(credential, now).is_ok());
             let ids: Vec<_> = found
                 .iter()
                 .map(|credential| credential.id.as_str())

@@ -60,7 +60,7 @@ pub(super) async fn view(
     let now = app.clock.now();
     let algorithm = credential.key.algorithm;
     let mut key = json!({
-        "status": if credential.usable(now).is_ok() { "enabled" } else { "disabled" },
+        "status": if app.keys.may_sign(credential, now).is_ok() { "enabled" } else { "disabled" },
         "algo": algorithms::advertised(algorithm),
         "len": algorithm.bits(),
     });
