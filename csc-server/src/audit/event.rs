@@ -102,6 +102,10 @@ pub enum Event {
     FactorIntegrityFail {
         factor: String,
     },
+    /// A message that the service did not write, or not for this row: it is not sent.
+    JobIntegrityFail {
+        job: String,
+    },
     KeyGenerated {
         credential: String,
         algorithm: &'static str,

@@ -2,8 +2,9 @@
 //! authorised before ends with it.
 
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
-use super::{Credential, Error, Keys, Status, TABLE, record};
+use super::{Credential, Error, Keys, Status, TABLE, refusal::alarm};
 use crate::{
     audit::{self, Event},
     clock::Millis,
@@ -62,6 +63,17 @@ impl Keys {
             .await
     }
 
+    /// Whether the record is what the service wrote; alarms when not.
+    async fn unchanged(&self, credential: &Credential, now: Millis) -> Result<(), Error> {
+        let key = &credential.key;
+        let mac = self.vault.record_mac(key.masters, &key.record).await?;
+        if bool::from(mac.ct_eq(&key.record_mac)) {
+            return Ok(());
+        }
+        alarm(&self.store, credential, now).await?;
+        Err(Error::Damaged)
+    }
+
     async fn change_status(
         &self,
         credential: &Credential,
@@ -72,17 +84,19 @@ impl Keys {
             return Err(Error::WrongState(credential.status.name()));
         }
         let now = self.clock.now();
-        let validity = (credential.not_before, credential.not_after);
-        let Credential {
-            id,
-            holder,
-            factor,
-            key,
-            certificate,
-            ..
-        } = credential;
-        let record = record(id, holder, factor, to, key, certificate, validity);
-        let mac = self.vault.record_mac(key.masters, &record).await?.to_vec();
+        match self.unchanged(credential, now).await {
+            // What was changed is not made good by a new MAC; but nothing keeps a key from being destroyed.
+            Err(Error::Damaged) if to == Status::Revoked => {}
+            unchanged => unchanged?,
+        }
+        let mut next = Credential {
+            status: to,
+            ..credential.clone()
+        };
+        if to == Status::Revoked {
+            next.destroy();
+        }
+        let next = self.recorded(next).await?;
         let name = credential.description.clone();
         let message = match to {
             Status::Suspended => Message::Suspended { credential: name },
@@ -102,7 +116,7 @@ impl Keys {
                             &of.id,
                             of.status.name(),
                             to.name(),
-                            mac.clone(),
+                            next.key.record_mac.clone(),
                             of.key.record_mac.clone()
                         ],
                     )
@@ -112,7 +126,7 @@ impl Keys {
                 };
                 end_activations(tx, &of, now).await?;
                 if to == Status::Revoked {
-                    destroy(tx, &of, now).await?;
+                    destroy(tx, &of, &next, now).await?;
                 }
                 let (credential, version) = (of.id.to_string(), row.get(0)?);
                 let record = TABLE.record(tx, &of.id).await?;
@@ -184,14 +198,41 @@ pub(super) async fn pseudonym(tx: &mut Tx, credential: &str) -> Result<String, S
     row.map_or(Ok(String::new()), |mut row| row.get(0))
 }
 
+impl Credential {
+    /// Leaves nothing of the key, nor of what opens it.
+    fn destroy(&mut self) {
+        let key = &mut self.key;
+        for part in [
+            &mut key.key_blob,
+            &mut key.w_pin,
+            &mut key.pin_check,
+            &mut key.salt,
+        ] {
+            part.clear();
+        }
+        self.puk = None;
+    }
+}
+
 /// Destroys a key: whatever opens it, and itself.
-async fn destroy(tx: &mut Tx, credential: &Credential, now: Millis) -> Result<(), StoreError> {
-    let none: &[u8] = &[];
+async fn destroy(
+    tx: &mut Tx,
+    credential: &Credential,
+    destroyed: &Credential,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let key = &destroyed.key;
     tx.execute(
-        "UPDATE credential SET key_blob = $2, w_pin = $2, pin_check = $2, pin_salt = $2, puk_salt = NULL, puk_cost = NULL,
-             puk_check = NULL, w_puk = NULL
+        "UPDATE credential SET key_blob = $2, w_pin = $3, pin_check = $4, pin_salt = $5, puk_salt = NULL, puk_cost = NULL,
+             puk_check = NULL, puk_masters = NULL, w_puk = NULL
          WHERE id = $1",
-        params![&credential.id, none],
+        params![
+            &credential.id,
+            key.key_blob.clone(),
+            key.w_pin.clone(),
+            key.pin_check.clone(),
+            key.salt.clone()
+        ],
     )
     .await?;
     let event = Event::KeyDestroyed {

@@ -18,7 +18,7 @@ use hsm_adapter::{HsmError, Vault, VaultError};
 
 pub use authorise::{Approval, Issued};
 pub use order::{Hash, Order, SignOrder};
-pub use owned::{Credential, Status, TABLE, record};
+pub use owned::{Credential, Status, TABLE};
 pub use sad::{Permit, SIGNINGS, TABLE as ACTIVATIONS};
 
 use crate::{clock::Clock, factor::Factors, store::Store, store::StoreError};
@@ -143,5 +143,14 @@ impl Keys {
             factors,
             policy,
         }
+    }
+
+    /// The credential as it is now, under a new record MAC.
+    async fn recorded(&self, mut credential: Credential) -> Result<Credential, HsmError> {
+        let record = credential.record();
+        let masters = credential.key.masters;
+        credential.key.record_mac = self.vault.record_mac(masters, &record).await?.to_vec();
+        credential.key.record = record;
+        Ok(credential)
     }
 }

@@ -1,9 +1,9 @@
 //! PIN and PUK: the holder changes the one, and with the other gets out of a lock. Nobody else can: there is no way to a key but through what
 //! the holder knows.
 
-use hsm_adapter::{Pin, Puk, SealedKey, SealedPuk};
+use hsm_adapter::{HsmError, Pin, Puk, SealedKey, SealedPuk};
 
-use super::{Credential, Error, Keys, TABLE};
+use super::{Credential, Error, Keys, TABLE, refusal::alarm};
 use crate::{
     audit::{self, Event},
     clock::Millis,
@@ -131,6 +131,7 @@ impl Keys {
         }
         let refreshed = async {
             let next = self.vault.change_pin(&credential.key, pin, pin).await?;
+            let next = self.sealed_anew(credential, next).await?;
             let event: Resealed = |credential, version, record| Event::KeyResealed {
                 credential,
                 version,
@@ -158,6 +159,7 @@ impl Keys {
         event: Resealed,
     ) -> Result<(), Error> {
         let now = self.clock.now();
+        let next = self.sealed_anew(credential, next).await?;
         let notice = self
             .notice(
                 credential,
@@ -191,6 +193,19 @@ impl Keys {
         }
     }
 
+    /// The key as it is sealed now, with the record of the credential it then has.
+    async fn sealed_anew(
+        &self,
+        credential: &Credential,
+        key: SealedKey,
+    ) -> Result<SealedKey, HsmError> {
+        let next = Credential {
+            key,
+            ..credential.clone()
+        };
+        Ok(self.recorded(next).await?.key)
+    }
+
     /// A mail to the holder, ready to be enqueued.
     pub(super) async fn notice(
         &self,
@@ -221,6 +236,9 @@ impl Keys {
             Ok(()) => {}
             Err(error) => return Err(error),
         }
+        let Some(puk) = credential.puk.clone() else {
+            return Err(Error::PukLocked);
+        };
         let factor = self.factor(credential).await?;
         let claim = self
             .factors
@@ -238,36 +256,29 @@ impl Keys {
                     .find(
                         "UPDATE credential SET puk_failures = puk_failures + 1, version = version + 1
                          WHERE id = $1 AND puk_failures < $2 AND unblocks < $3 AND puk_check IS NOT NULL
-                         RETURNING puk_salt, puk_cost, puk_check, w_puk, puk_masters, version, puk_failures",
+                         RETURNING version, puk_failures",
                         params![&of.id, PUK_TRIES, UNBLOCKS],
                     )
                     .await?;
                 let Some(mut row) = row else { return Ok(Err(Error::PukLocked)) };
                 let tried = Event::PukTried {
                     credential: of.id.to_string(),
-                    version: row.get(5)?,
-                    failures: row.get(6)?,
+                    version: row.get(0)?,
+                    failures: row.get(1)?,
                 };
                 audit::record(tx, now, &of.pseudonym, &tried);
-                Ok(Ok(SealedPuk {
-                    salt: row.get(0)?,
-                    cost: serde_json::from_str(&row.get::<String>(1)?)
-                        .map_err(|_| StoreError::Corrupt("the cost of a PUK"))?,
-                    check: row.get(2)?,
-                    w_puk: row.optional(3)?,
-                    masters: row.get(4)?,
-                }))
+                Ok(Ok(puk.clone()))
             })
             .await?
     }
 
     /// Records a wrong PUK; a failure that is not the holder's gives the try back.
     async fn wrong_puk(&self, credential: &Credential, error: Error) -> Result<Error, StoreError> {
-        let (of, now, wrong) = (
-            credential.clone(),
-            self.clock.now(),
-            matches!(error, Error::WrongPuk),
-        );
+        let now = self.clock.now();
+        if matches!(error, Error::Damaged) {
+            alarm(&self.store, credential, now).await?;
+        }
+        let (of, wrong) = (credential.clone(), matches!(error, Error::WrongPuk));
         self.store
             .write(async move |tx| {
                 if wrong {

@@ -6,7 +6,7 @@ use crate::{
     clock::Millis,
     ids::ActivationId,
     oauth::ServiceAccess,
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// What was refused.
@@ -18,6 +18,19 @@ pub(super) enum Asked<'a> {
         hashes: Vec<String>,
         request: &'a str,
     },
+}
+
+/// Alarms: a row is not what the service wrote.
+pub(super) async fn alarm(
+    store: &Store,
+    credential: &Credential,
+    now: Millis,
+) -> Result<(), StoreError> {
+    tracing::error!(credential = %credential.id, "a credential or an activation of it fails its integrity check");
+    let event = Event::KeyIntegrityFail {
+        credential: credential.id.to_string(),
+    };
+    audit::note(store, now, &credential.pseudonym, event).await
 }
 
 /// Records the refusal, unless another event tells of it or it is a failure of ours; gives the error back.

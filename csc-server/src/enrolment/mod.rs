@@ -2,7 +2,7 @@
 
 mod pin;
 
-use hsm_adapter::{HsmError, KeyAlgorithm, Puk, Vault, VaultError};
+use hsm_adapter::{Cost, HsmError, KeyAlgorithm, Puk, Vault, VaultError};
 use sha2::{Digest, Sha256};
 
 pub use pin::{NewPin, PinError};
@@ -10,13 +10,13 @@ pub use pin::{NewPin, PinError};
 use crate::{
     audit::{self, Event},
     ca::{self, Ca},
-    clock::Clock,
+    clock::{Clock, Millis},
     config::PukPolicy,
-    credential::{self, Status},
+    credential::{self, Credential, Status},
     holder::Holder,
     ids::{CredentialId, FactorId},
     params,
-    store::{Store, StoreError},
+    store::{Store, StoreError, Tx},
 };
 
 /// Why there is no credential.
@@ -86,7 +86,7 @@ impl Enrolment {
             return Err(Error::Algorithm(request.algorithm.name()));
         }
         let id = CredentialId::random();
-        let mut key = self
+        let key = self
             .vault
             .generate(id.as_str(), 1, request.algorithm, pin.pin())
             .await?;
@@ -118,81 +118,93 @@ impl Enrolment {
             )
             .await?;
         let validity = ca::validity_of(&certificate)?;
-        let record = credential::record(
-            &id,
-            &holder.id,
-            &request.factor,
-            Status::Active,
-            &key,
-            &certificate,
-            validity,
-        );
-        key.record_mac = self.vault.record_mac(key.masters, &record).await?.to_vec();
-
-        let (credential, holder_id, person) =
-            (id.clone(), holder.id.clone(), holder.pseudonym.clone());
-        let cost = serde_json::to_string(&key.cost).unwrap_or_default();
-        let puk_cost = sealed_puk
-            .as_ref()
-            .map(|puk| serde_json::to_string(&puk.cost).unwrap_or_default());
+        let mut made = Credential {
+            id: id.clone(),
+            holder: holder.id.clone(),
+            pseudonym: holder.pseudonym.clone(),
+            factor: request.factor,
+            status: Status::Active,
+            description: request.description,
+            multisign: request.multisign,
+            key,
+            puk: sealed_puk,
+            certificate,
+            not_before: validity.0,
+            not_after: validity.1,
+            holder_active: true,
+        };
+        let record = made.record();
+        let mac = self.vault.record_mac(made.key.masters, &record).await?;
+        made.key.record_mac = mac.to_vec();
         self.store
-            .write(async move |tx| {
-                tx.execute(
-                    "INSERT INTO credential (id, version, holder, factor, status, description, multisign, generation, algorithm, spki,
-                         spki_hash, key_blob, w_pin, pin_check, pin_salt, pin_cost, masters, pin_failures, certificate,
-                         not_before, not_after, record_mac, created, puk_salt, puk_cost, puk_check, puk_masters, w_puk,
-                         puk_failures, unblocks)
-                     VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, $17, $18, $19, $20, $21,
-                         $22, $23, $24, $25, $26, 0, 0)",
-                    params![
-                        &credential,
-                        &holder_id,
-                        &request.factor,
-                        Status::Active.name(),
-                        request.description.as_str(),
-                        request.multisign,
-                        key.generation,
-                        key.algorithm.name(),
-                        key.spki.clone(),
-                        <[u8; 32]>::from(Sha256::digest(&key.spki)),
-                        key.key_blob.clone(),
-                        key.w_pin.clone(),
-                        key.pin_check.clone(),
-                        key.salt.clone(),
-                        cost.as_str(),
-                        key.masters,
-                        certificate.clone(),
-                        validity.0,
-                        validity.1,
-                        key.record_mac.clone(),
-                        now,
-                        sealed_puk.as_ref().map(|puk| puk.salt.clone()),
-                        puk_cost.clone(),
-                        sealed_puk.as_ref().map(|puk| puk.check.clone()),
-                        sealed_puk.as_ref().map(|puk| puk.masters),
-                        sealed_puk.as_ref().and_then(|puk| puk.w_puk.clone())
-                    ],
-                )
-                .await?;
-                let generated = Event::KeyGenerated {
-                    credential: credential.to_string(),
-                    algorithm: key.algorithm.name(),
-                    spki_hash: hex::encode(Sha256::digest(&key.spki)),
-                };
-                audit::record(tx, now, &person, &generated);
-                let issued = Event::CertIssued {
-                    credential: credential.to_string(),
-                    certificate_hash: hex::encode(Sha256::digest(&certificate)),
-                };
-                audit::record(tx, now, &person, &issued);
-                let activated = Event::CertActivated {
-                    credential: credential.to_string(),
-                    record: credential::TABLE.record(tx, &credential).await?,
-                };
-                audit::record(tx, now, &person, &activated);
-                Ok(())
-            })
+            .write(async move |tx| insert(tx, &made, now).await)
             .await?;
         Ok((id, puk))
     }
+}
+
+async fn insert(tx: &mut Tx, made: &Credential, now: Millis) -> Result<(), StoreError> {
+    let Credential {
+        id,
+        key,
+        puk,
+        certificate,
+        pseudonym,
+        ..
+    } = made;
+    let json = |cost: &Cost| serde_json::to_string(cost).unwrap_or_default();
+    tx.execute(
+        "INSERT INTO credential (id, version, holder, factor, status, description, multisign, generation, algorithm, spki,
+             spki_hash, key_blob, w_pin, pin_check, pin_salt, pin_cost, masters, pin_failures, certificate,
+             not_before, not_after, record_mac, created, puk_salt, puk_cost, puk_check, puk_masters, w_puk,
+             puk_failures, unblocks)
+         VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, $17, $18, $19, $20, $21,
+             $22, $23, $24, $25, $26, 0, 0)",
+        params![
+            id,
+            &made.holder,
+            &made.factor,
+            made.status.name(),
+            made.description.as_str(),
+            made.multisign,
+            key.generation,
+            key.algorithm.name(),
+            key.spki.clone(),
+            <[u8; 32]>::from(Sha256::digest(&key.spki)),
+            key.key_blob.clone(),
+            key.w_pin.clone(),
+            key.pin_check.clone(),
+            key.salt.clone(),
+            json(&key.cost),
+            key.masters,
+            certificate.clone(),
+            made.not_before,
+            made.not_after,
+            key.record_mac.clone(),
+            now,
+            puk.as_ref().map(|puk| puk.salt.clone()),
+            puk.as_ref().map(|puk| json(&puk.cost)),
+            puk.as_ref().map(|puk| puk.check.clone()),
+            puk.as_ref().map(|puk| puk.masters),
+            puk.as_ref().and_then(|puk| puk.w_puk.clone())
+        ],
+    )
+    .await?;
+    let generated = Event::KeyGenerated {
+        credential: id.to_string(),
+        algorithm: key.algorithm.name(),
+        spki_hash: hex::encode(Sha256::digest(&key.spki)),
+    };
+    audit::record(tx, now, pseudonym, &generated);
+    let issued = Event::CertIssued {
+        credential: id.to_string(),
+        certificate_hash: made.certificate_hash(),
+    };
+    audit::record(tx, now, pseudonym, &issued);
+    let activated = Event::CertActivated {
+        credential: id.to_string(),
+        record: credential::TABLE.record(tx, id).await?,
+    };
+    audit::record(tx, now, pseudonym, &activated);
+    Ok(())
 }

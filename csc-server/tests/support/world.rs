@@ -19,18 +19,17 @@ use csc_server::{
     factor::{self, Factor, Factors, Otp, Policy, Purpose},
     holder::{Accounts, Holder, NewHolder},
     ids::{ClientId, FactorId},
-    inspection::{Report, inspect},
+    inspection::{Report, examine},
     notify::Sender,
     oauth::{
         ServiceAccess,
         client::{Client, Clients},
     },
-    params,
     store::{Store, Value},
     worker::Worker,
 };
 use hsm_adapter::{
-    Cost, Issuer, KeyAlgorithm, Pin, Pool, PoolLimits, Stretcher, Vault, memory::MemoryToken,
+    Cost, Issuer, KeyAlgorithm, Pin, Pool, PoolLimits, Puk, Stretcher, Vault, memory::MemoryToken,
 };
 
 use crate::support::Database;
@@ -44,7 +43,7 @@ const START: i64 = 1_800_000_000_000;
 pub(crate) struct Node {
     pub(crate) store: Store,
     pub(crate) factors: Factors,
-    keys: Keys,
+    pub(crate) keys: Keys,
     worker: Worker,
 }
 
@@ -52,11 +51,13 @@ pub(crate) struct Node {
 pub(crate) struct World {
     pub(crate) nodes: Vec<Arc<Node>>,
     pub(crate) holder: Holder,
-    client: Client,
-    enrolment: Enrolment,
-    issuer: Issuer,
+    pub(crate) client: Client,
+    pub(crate) clock: Clock,
+    pub(crate) enrolment: Enrolment,
+    pub(crate) issuer: Issuer,
     time: Arc<AtomicI64>,
     outbox: tempfile::TempDir,
+    _database: Database,
 }
 
 /// What the tests go by where they do not say otherwise.
@@ -164,8 +165,10 @@ impl World {
             },
             nodes,
             client,
+            clock: Clock::Manual(time.clone()),
             time,
             outbox,
+            _database: database.clone(),
         }
     }
 
@@ -176,19 +179,30 @@ impl World {
 
     /// A credential that goes with this factor.
     pub(crate) async fn credential(&self, factor: &FactorId) -> Credential {
+        let policy = config::PukPolicy::Unblock;
+        self.enrol(&self.holder, factor, policy).await.0
+    }
+
+    /// A credential of this holder, and its PUK.
+    pub(crate) async fn enrol(
+        &self,
+        holder: &Holder,
+        factor: &FactorId,
+        policy: config::PukPolicy,
+    ) -> (Credential, Puk) {
         let request = Request {
             algorithm: KeyAlgorithm::P256,
             factor: factor.clone(),
             description: "Firma di Anna".into(),
-            multisign: 1,
+            multisign: 2,
             country: "IT".into(),
-            puk: config::PukPolicy::Unblock,
+            puk: policy,
         };
         let pin = NewPin::choose(PIN, &[]).unwrap();
-        let made = self.enrolment.credential(&self.holder, &pin, request);
-        let (id, _puk) = made.await.unwrap();
+        let made = self.enrolment.credential(holder, &pin, request);
+        let (id, puk) = made.await.unwrap();
         let found = Credential::by_id(&self.node().store, &id).await;
-        found.unwrap().unwrap()
+        (found.unwrap().unwrap(), puk.unwrap())
     }
 
     /// The factor as it stands in the database now.
@@ -207,11 +221,6 @@ impl World {
     pub(crate) fn pass(&self, time: Duration) {
         self.time
             .fetch_add(time.as_millis() as i64, Ordering::SeqCst);
-    }
-
-    /// Seconds since 1970.
-    pub(crate) fn seconds(&self) -> u64 {
-        self.time.load(Ordering::SeqCst) as u64 / 1000
     }
 
     /// Has a code sent.
@@ -275,15 +284,34 @@ impl World {
         pin: &str,
         code: &str,
     ) -> Result<(), credential::Error> {
-        let access = ServiceAccess::new(self.client.id.clone(), Some(self.holder.id.clone()));
-        let hash = Hash::new(vec![7; 32]).unwrap();
-        let order = Order::new(credential, 1, vec![hash], None)?;
+        let sad = self.authorise(node, credential, pin, code, &[7]).await;
+        sad.map(drop)
+    }
+
+    /// The client, for the holder of this credential.
+    pub(crate) fn access(&self, credential: &Credential) -> ServiceAccess {
+        ServiceAccess::new(self.client.id.clone(), Some(credential.holder.clone()))
+    }
+
+    /// Approves signatures over hashes of these octets again and again: the SAD.
+    pub(crate) async fn authorise(
+        &self,
+        node: &Node,
+        credential: &Credential,
+        pin: &str,
+        code: &str,
+        octets: &[u8],
+    ) -> Result<String, credential::Error> {
+        let hashes = octets.iter().map(|octet| Hash::new(vec![*octet; 32]));
+        let hashes: Vec<_> = hashes.map(Option::unwrap).collect();
+        let order = Order::new(credential, hashes.len() as u32, hashes, None)?;
         let approval = Approval {
             pin: Pin::parse(pin).unwrap(),
             otp: Otp::parse(code).unwrap(),
         };
+        let access = self.access(credential);
         let issued = node.keys.authorise(&access, credential, &order, approval);
-        issued.await.map(drop)
+        Ok(issued.await?.sad)
     }
 
     /// Changes a row behind the service's back.
@@ -307,22 +335,15 @@ impl World {
     /// What an inspection of log and tables finds.
     pub(crate) async fn inspected(&self) -> Report {
         let key = audit::Key::of(&self.issuer).await.unwrap();
-        let clock = Clock::Manual(self.time.clone());
-        let inspected = inspect(&self.node().store, &clock, key, None, || {});
-        inspected.await.unwrap()
+        let now = self.clock.now();
+        let examined = examine(&self.node().store, now, key, None, || {});
+        examined.await.unwrap()
     }
 
     /// Every row of the tables is what the log says.
     pub(crate) async fn agrees(&self) {
         let report = self.inspected().await;
         assert!(report.is_clean(), "{report:#?}");
-    }
-
-    /// Wrong codes of a factor in a row.
-    pub(crate) async fn failures(&self, factor: &FactorId) -> i64 {
-        const SQL: &str = "SELECT failures FROM factor WHERE id = $1";
-        let row = self.node().store.find(SQL, params![factor]).await;
-        row.unwrap().unwrap().get(0).unwrap()
     }
 }
 

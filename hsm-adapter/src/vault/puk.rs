@@ -81,8 +81,8 @@ impl Vault {
         self.pool
             .run(Speed::Fast, move |session| {
                 let hsm = session.hsm.as_mut();
-                seal::judge_pin(hsm, &key, &source)?;
                 seal::judge_record(hsm, &key)?;
+                seal::judge_pin(hsm, &key, &source)?;
                 let w_pin = seal::w_pin(hsm, &key)?;
                 let mut next = next.clone();
                 seal::reseal(hsm, key.masters, &source, &w_pin, &target, &mut next)?;
@@ -132,7 +132,7 @@ impl Vault {
     /// Judges a PUK.
     ///
     /// # Errors
-    /// [`VaultError::WrongPuk`] and nothing else counts as a try.
+    /// [`VaultError::WrongPuk`] and nothing else counts as a try; [`VaultError::Damaged`] when the record is not what it was.
     pub async fn judge_puk(
         &self,
         key: &SealedKey,
@@ -140,10 +140,12 @@ impl Vault {
         puk: &Puk,
     ) -> Result<(), VaultError> {
         let unlock = self.unlock_puk(key, sealed, puk).await?;
-        let sealed = sealed.clone();
+        let (key, sealed) = (key.clone(), sealed.clone());
         self.pool
             .run(Speed::Fast, move |session| {
-                judge(session.hsm.as_mut(), &sealed, &unlock)
+                let hsm = session.hsm.as_mut();
+                seal::judge_record(hsm, &key)?;
+                judge(hsm, &sealed, &unlock)
             })
             .await
     }
@@ -166,8 +168,8 @@ impl Vault {
         self.pool
             .run(Speed::Fast, move |session| {
                 let hsm = session.hsm.as_mut();
-                judge(hsm, &sealed, &source)?;
                 seal::judge_record(hsm, &key)?;
+                judge(hsm, &sealed, &source)?;
                 let w_puk = sealed.w_puk.as_deref().ok_or(VaultError::Damaged)?;
                 let w_puk = seal::w_puk(hsm, &key, w_puk)?;
                 let mut next = next.clone();
@@ -192,11 +194,12 @@ impl Vault {
         key: &SealedKey,
         sealed: &SealedPuk,
         puk: &Puk,
-    ) -> Result<Zeroizing<[u8; 32]>, HsmError> {
+    ) -> Result<Zeroizing<[u8; 32]>, VaultError> {
         let stretched = self
             .stretcher
             .stretch(puk.0.as_bytes(), &sealed.salt, sealed.cost)
-            .await?;
+            .await
+            .map_err(seal::damaged)?;
         Ok(formula::unlock(
             "puk",
             &key.credential,
@@ -211,7 +214,8 @@ fn judge(
     sealed: &SealedPuk,
     unlock: &[u8; 32],
 ) -> Result<(), VaultError> {
-    let right = master::mac(hsm, MacKey::PukCheck, sealed.masters, &[unlock])?;
+    let right = master::mac(hsm, MacKey::PukCheck, sealed.masters, &[unlock]);
+    let right = right.map_err(seal::damaged)?;
     if bool::from(right.ct_eq(&sealed.check)) {
         Ok(())
     } else {

@@ -80,8 +80,8 @@ impl Vault {
         self.pool
             .run(Speed::Fast, move |session| {
                 let hsm = session.hsm.as_mut();
-                judge_pin(hsm, &key, &unlock)?;
                 judge_record(hsm, &key)?;
+                judge_pin(hsm, &key, &unlock)?;
                 let w_pin = w_pin(hsm, &key)?;
                 rewrap(hsm, key.masters, &unlock, &w_pin, &target)
             })
@@ -115,15 +115,18 @@ impl Vault {
     }
 
     /// U("pin", PIN) of a key. Never inside a pool job: it takes longer than a signature.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`] for a salt or cost that no key was sealed with.
     pub(super) async fn unlock(
         &self,
         key: &SealedKey,
         pin: &Pin,
-    ) -> Result<zeroize::Zeroizing<[u8; 32]>, HsmError> {
+    ) -> Result<zeroize::Zeroizing<[u8; 32]>, VaultError> {
         let stretched = self
             .stretcher
             .stretch(pin.0.as_bytes(), &key.salt, key.cost);
-        let stretched = stretched.await?;
+        let stretched = stretched.await.map_err(damaged)?;
         Ok(formula::unlock(
             "pin",
             &key.credential,
@@ -261,7 +264,8 @@ pub(super) fn w_puk(
     master::unseal_value(hsm, &place(&key_row(key), W_PUK), sealed).map_err(damaged)
 }
 
-/// Before anything is unwrapped: an HSM that fails to unwrap must not count as a wrong PIN.
+/// Before anything is unwrapped: an HSM that fails to unwrap must not count as a wrong PIN. After the record, which says what a PIN
+/// is judged by: what was changed there must not count either.
 pub(super) fn judge_pin(
     hsm: &mut dyn Hsm,
     key: &SealedKey,

@@ -1,0 +1,244 @@
+//! What protects each column.
+
+/// How a column is protected.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Class {
+    /// Ciphertext that opens in its place only: each of these uses is refused and alarmed.
+    Sealed(&'static [Use]),
+    /// Under a MAC: each of these uses is refused and alarmed.
+    Macd(&'static [Use]),
+    /// The audit log tells what it is: an inspection finds it.
+    Witnessed,
+    /// A part of the audit log: its verification finds it.
+    Log,
+    /// Not protected, for this reason.
+    Free(&'static str),
+}
+use Class::{Free, Log, Macd, Sealed, Witnessed};
+
+/// What a holder does with a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// He approves with PIN and code.
+    Approve,
+    /// His client signs with the SAD.
+    Sign,
+    /// He sets the count of wrong PINs back, by PUK and code.
+    Unblock,
+    /// He sets a new PIN, by PUK and code.
+    Reset,
+    /// A code, or another message, is sent to him.
+    Send,
+}
+use Use::{Approve, Reset, Send, Sign, Unblock};
+
+const DUE: &str = "who deletes a message can as well stop the mail; nothing is authorised by one";
+const INDEX: &str = "an index: a checkpoint that is made by a false one is found to be bad";
+
+/// Table, column, class.
+pub(crate) const CLASSES: &[(&str, &str, Class)] = &[
+    (
+        "schema_version",
+        "version",
+        Free("with another the service does not start"),
+    ),
+    ("holder", "id", Witnessed),
+    ("holder", "version", Witnessed),
+    ("holder", "user_name", Witnessed),
+    ("holder", "given_name", Witnessed),
+    ("holder", "surname", Witnessed),
+    ("holder", "email", Witnessed),
+    ("holder", "language", Witnessed),
+    ("holder", "status", Witnessed),
+    ("holder", "pseudonym", Witnessed),
+    ("holder", "password_salt", Witnessed),
+    ("holder", "password_cost", Witnessed),
+    ("holder", "password_hash", Witnessed),
+    ("holder", "login_failures", Witnessed),
+    ("holder", "login_after", Witnessed),
+    ("holder", "created", Witnessed),
+    ("client", "id", Witnessed),
+    ("client", "name", Witnessed),
+    ("client", "secret_hash", Witnessed),
+    ("client", "created", Witnessed),
+    ("client_holder", "client", Witnessed),
+    ("client_holder", "holder", Witnessed),
+    ("client_holder", "created", Witnessed),
+    ("token", "hash", Witnessed),
+    ("token", "kind", Witnessed),
+    ("token", "grant_id", Witnessed),
+    ("token", "client", Witnessed),
+    ("token", "holder", Witnessed),
+    ("token", "issued", Witnessed),
+    ("token", "expires", Witnessed),
+    ("token", "revoked", Witnessed),
+    ("factor", "id", Witnessed),
+    ("factor", "version", Witnessed),
+    ("factor", "holder", Macd(&[Approve, Send])),
+    ("factor", "kind", Macd(&[Approve, Send])),
+    ("factor", "digits", Macd(&[Approve, Send])),
+    ("factor", "algorithm", Macd(&[Approve])),
+    ("factor", "seed", Macd(&[Approve])),
+    ("factor", "serial", Macd(&[Approve])),
+    ("factor", "address", Macd(&[Send])),
+    ("factor", "record_mac", Macd(&[Approve, Send])),
+    ("factor", "counter", Witnessed),
+    ("factor", "failures", Witnessed),
+    ("factor", "locked_until", Witnessed),
+    ("factor", "created", Witnessed),
+    ("credential", "id", Witnessed),
+    ("credential", "version", Witnessed),
+    ("credential", "holder", Macd(&[Approve])),
+    ("credential", "factor", Macd(&[Approve, Sign])),
+    ("credential", "status", Macd(&[Approve])),
+    (
+        "credential",
+        "description",
+        Macd(&[Approve, Sign, Unblock, Reset]),
+    ),
+    (
+        "credential",
+        "multisign",
+        Macd(&[Approve, Sign, Unblock, Reset]),
+    ),
+    ("credential", "generation", Macd(&[Approve])),
+    ("credential", "algorithm", Macd(&[Approve])),
+    ("credential", "spki", Macd(&[Approve, Sign, Unblock, Reset])),
+    ("credential", "spki_hash", Witnessed),
+    ("credential", "key_blob", Sealed(&[Sign])),
+    ("credential", "w_pin", Sealed(&[Approve])),
+    (
+        "credential",
+        "pin_check",
+        Macd(&[Approve, Sign, Unblock, Reset]),
+    ),
+    (
+        "credential",
+        "pin_salt",
+        Macd(&[Approve, Sign, Unblock, Reset]),
+    ),
+    (
+        "credential",
+        "pin_cost",
+        Macd(&[Approve, Sign, Unblock, Reset]),
+    ),
+    (
+        "credential",
+        "masters",
+        Macd(&[Approve, Sign, Unblock, Reset]),
+    ),
+    ("credential", "pin_failures", Witnessed),
+    (
+        "credential",
+        "puk_salt",
+        Macd(&[Approve, Sign, Unblock, Reset]),
+    ),
+    (
+        "credential",
+        "puk_cost",
+        Macd(&[Approve, Sign, Unblock, Reset]),
+    ),
+    (
+        "credential",
+        "puk_check",
+        Macd(&[Approve, Sign, Unblock, Reset]),
+    ),
+    ("credential", "puk_masters", Sealed(&[Unblock, Reset])),
+    ("credential", "w_puk", Sealed(&[Reset])),
+    ("credential", "puk_failures", Witnessed),
+    ("credential", "unblocks", Witnessed),
+    (
+        "credential",
+        "certificate",
+        Macd(&[Approve, Sign, Unblock, Reset]),
+    ),
+    (
+        "credential",
+        "not_before",
+        Macd(&[Approve, Sign, Unblock, Reset]),
+    ),
+    (
+        "credential",
+        "not_after",
+        Macd(&[Approve, Sign, Unblock, Reset]),
+    ),
+    (
+        "credential",
+        "record_mac",
+        Macd(&[Approve, Sign, Unblock, Reset]),
+    ),
+    ("credential", "created", Witnessed),
+    ("otp_challenge", "id", Witnessed),
+    ("otp_challenge", "holder", Witnessed),
+    ("otp_challenge", "factor", Witnessed),
+    ("otp_challenge", "credential", Witnessed),
+    ("otp_challenge", "purpose", Witnessed),
+    ("otp_challenge", "code_mac", Witnessed),
+    ("otp_challenge", "sent", Witnessed),
+    ("otp_challenge", "expires", Witnessed),
+    ("otp_challenge", "failures", Witnessed),
+    ("otp_challenge", "consumed", Witnessed),
+    ("otp_challenge", "consumed_for", Witnessed),
+    ("activation", "id", Witnessed),
+    ("activation", "version", Witnessed),
+    ("activation", "kind", Sealed(&[Sign])),
+    ("activation", "credential", Sealed(&[Sign])),
+    ("activation", "client", Sealed(&[Sign])),
+    ("activation", "grant_id", Witnessed),
+    ("activation", "secret_hash", Witnessed),
+    ("activation", "content", Sealed(&[Sign])),
+    ("activation", "wrapped", Sealed(&[Sign])),
+    ("activation", "state", Witnessed),
+    ("activation", "remaining", Witnessed),
+    ("activation", "expires", Sealed(&[Sign])),
+    ("activation", "ends", Witnessed),
+    ("activation", "created", Witnessed),
+    ("signing", "activation", Witnessed),
+    ("signing", "position", Witnessed),
+    ("signing", "request", Witnessed),
+    ("signing", "credential", Witnessed),
+    ("signing", "client", Witnessed),
+    ("signing", "hash", Witnessed),
+    ("signing", "outcome", Witnessed),
+    ("signing", "started", Witnessed),
+    ("job", "id", Sealed(&[Send])),
+    ("job", "kind", Sealed(&[Send])),
+    ("job", "payload", Sealed(&[Send])),
+    ("job", "due", Free(DUE)),
+    ("job", "attempts", Free(DUE)),
+    ("job", "gives_up", Free(DUE)),
+    ("issuer", "label", Witnessed),
+    ("issuer", "certificate", Witnessed),
+    ("issuer", "created", Witnessed),
+    ("audit", "chain", Log),
+    ("audit", "sequence", Log),
+    ("audit", "version", Log),
+    ("audit", "time", Log),
+    ("audit", "event", Log),
+    ("audit", "person", Log),
+    ("audit", "hash", Log),
+    ("checkpoint", "number", Log),
+    ("checkpoint", "body", Log),
+    ("checkpoint", "signature", Log),
+    ("checkpoint_head", "chain", Free(INDEX)),
+    ("checkpoint_head", "sequence", Free(INDEX)),
+    ("checkpoint_head", "checkpoint", Free(INDEX)),
+    (
+        "turn",
+        "name",
+        Free("without it the next node takes the turn"),
+    ),
+    (
+        "turn",
+        "due",
+        Free("a turn is due at the latest when its time and the longest work are over"),
+    ),
+];
+
+/// Whether each of these uses goes by the log alone as well.
+pub(crate) fn uses(class: Class) -> &'static [Use] {
+    match class {
+        Sealed(uses) | Macd(uses) => uses,
+        Witnessed | Log | Free(_) => &[],
+    }
+}
