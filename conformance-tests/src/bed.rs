@@ -198,6 +198,20 @@ impl TestBed {
         self.database.run(statement)
     }
 
+    /// Takes a backup of the database while the service runs: its file.
+    pub fn dump(&self, name: &str) -> PathBuf {
+        let to = self.dir.join(name);
+        self.database.dump(&to);
+        to
+    }
+
+    /// Stops the service, makes a new database from a backup, and starts the service on it, with the tokens that are there.
+    pub async fn restore(&self, dump: &Path) {
+        assert!(self.stop().await.success(), "the service stops");
+        self.database.restore(dump);
+        self.start().await;
+    }
+
     /// Starts a second process on the same database and tokens: on PostgreSQL only, as operators do.
     pub fn another_node(&self) -> Node {
         assert!(
@@ -295,7 +309,7 @@ fn scratch() -> PathBuf {
 }
 
 /// A process that outlives this one by a moment: when its standard input ends, however this process ends, it kills the
-/// service and removes the directory. Shared beds live in statics, which are never dropped.
+/// services and removes the directory. Shared beds live in statics, which are never dropped.
 fn janitor(dir: &Path) -> Child {
     let script = r#"cat; cat "$0"/server*.pid | xargs kill -9; rm -rf "$0""#;
     let mut shell = Command::new("sh");

@@ -51,8 +51,8 @@ pub struct Credential {
     pub id: String,
     /// The PIN.
     pub pin: String,
-    /// The PUK, shown once.
-    pub puk: String,
+    /// The PUK, shown once, where credentials are made with one.
+    pub puk: Option<String>,
 }
 
 /// What a credential is made with.
@@ -204,7 +204,7 @@ impl TestBed {
             .expect("credential add");
         Credential {
             id: value_of(&printed, "credential"),
-            puk: canary::register(value_of(&printed, "puk")),
+            puk: find_value(&printed, "puk").map(canary::register),
             pin,
         }
     }
@@ -267,6 +267,13 @@ impl TestBed {
     }
 }
 
+impl Credential {
+    /// The PUK of a credential that has one.
+    pub fn puk(&self) -> &str {
+        self.puk.as_deref().expect("a credential with a PUK")
+    }
+}
+
 impl Holder {
     /// The code in the next unread mail.
     pub async fn next_code(&self) -> String {
@@ -319,13 +326,14 @@ impl Token {
 
 /// The value of a line `name: value`.
 fn value_of(printed: &str, name: &str) -> String {
+    find_value(printed, name).unwrap_or_else(|| panic!("no line '{name}: …' in:\n{printed}"))
+}
+
+fn find_value(printed: &str, name: &str) -> Option<String> {
     let value = printed
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-    value
-        .unwrap_or_else(|| panic!("no line '{name}: …' in:\n{printed}"))
-        .trim()
-        .to_owned()
+    value.map(|value| value.trim().to_owned())
 }
 
 fn random_hex(bytes: usize) -> String {

@@ -24,6 +24,7 @@ mod openssl;
 mod server;
 mod signer;
 mod tables;
+mod time_source;
 mod wait;
 mod wire;
 
@@ -35,5 +36,6 @@ pub use gateway::Gateway;
 pub use openssl::{Scheme, assert_signs, pem};
 pub use signer::Signer;
 pub use tables::{Refusal, assert_refusals};
+pub use time_source::TimeSource;
 pub use wait::until;
 pub use wire::{Answer, Api, COMMON, Digest, V1, V2, Version, digest, digests};

@@ -240,7 +240,7 @@ async fn a_puk_unlocks_a_locked_pin_which_stays_the_same() {
         .refused("PIN locked");
 
     let arguments = ["credential", "unblock", "--credential", &app.credential.id];
-    bed.cli(&arguments, &[&app.credential.puk, &app.totp.code(0)])
+    bed.cli(&arguments, &[app.credential.puk(), &app.totp.code(0)])
         .expect("credential unblock");
     let body = app.authorization(&app.credential.pin, &app.totp.code(1), &hash);
     bed.api()

@@ -4,11 +4,12 @@
 use std::{fmt::Write, time::Duration};
 
 use axum::{Router, extract::State, routing::get};
+use hsm_adapter::MasterSet;
 use http::StatusCode;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::time::timeout;
 
-use crate::app::Dependencies;
+use crate::{app::Dependencies, rotation};
 
 /// How long each part may take to prove that it works.
 const PROBE: Duration = Duration::from_secs(3);
@@ -28,12 +29,13 @@ pub fn router(parts: Dependencies, metrics: PrometheusHandle) -> Router {
         .with_state(Admin { parts, metrics })
 }
 
-/// 200 when database and both slots work: the slots are asked for a signature, because session information proves nothing.
+/// 200 when database, both slots and the clock can be relied on: the slots are asked for a signature, because session information proves nothing.
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
     let Dependencies {
         store,
         vault,
         issuer,
+        time,
     } = &admin.parts;
     let late = |_| Err("did not answer in time".to_owned());
     let (database, holder_slot, issuer_slot) = tokio::join!(
@@ -59,6 +61,7 @@ async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
         ("database", database),
         ("holder slot", holder_slot),
         ("issuer slot", issuer_slot),
+        ("clock", time.check().map_err(|reason| reason.to_string())),
     ] {
         // Writing into a string does not fail.
         let _ = match end {
@@ -73,6 +76,14 @@ async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
 }
 
 async fn measurements(State(admin): State<Admin>) -> String {
+    let Dependencies { store, vault, .. } = &admin.parts;
+    for set in MasterSet::ALL {
+        // Without the database there is nothing to say about its rows.
+        if let Ok(left) = rotation::left(store, set, vault.known_version(set)).await {
+            metrics::gauge!("csc_rotation_rows_left", "key" => rotation::name(set))
+                .set(left as f64);
+        }
+    }
     for (slot, state) in [
         ("holder", admin.parts.vault.state()),
         ("issuer", admin.parts.issuer.state()),

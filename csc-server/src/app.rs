@@ -14,6 +14,7 @@ use crate::{
     oauth::{client::Clients, token::Tokens},
     signing::Signer,
     store::Store,
+    timekeeper::TimeTrust,
 };
 
 /// Bounds of a request, checked before any work is done.
@@ -39,6 +40,7 @@ pub struct App {
     pub factors: Factors,
     pub keys: Keys,
     pub signer: Signer,
+    pub time: TimeTrust,
     pub limits: Limits,
     /// What `info` says.
     pub info: Arc<config::Info>,
@@ -55,6 +57,7 @@ pub struct Dependencies {
     pub store: Store,
     pub vault: Vault,
     pub issuer: Issuer,
+    pub time: TimeTrust,
 }
 
 impl App {
@@ -65,6 +68,7 @@ impl App {
         store: Store,
         vault: Vault,
         stretcher: Stretcher,
+        time: TimeTrust,
         ca_certificate: Vec<u8>,
     ) -> Self {
         let factors = Factors::new(
@@ -80,6 +84,7 @@ impl App {
             tokens: Tokens::new(
                 store.clone(),
                 clock.clone(),
+                vault.clone(),
                 config.lifetime.access_token,
                 config.lifetime.refresh_token,
             ),
@@ -92,6 +97,7 @@ impl App {
             ),
             signer: Signer::new(store.clone(), clock.clone(), vault),
             factors,
+            time,
             limits: Limits {
                 body: config.server.max_body_bytes,
                 hashes: config.credential.max_hashes as usize,

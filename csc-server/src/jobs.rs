@@ -4,7 +4,7 @@
 //! that makes it true (a unit asks no HSM): it names what happened to whom and holds no text and no address, so a row
 //! that somebody else wrote can only make the service send a text of its own to the holder it has on record.
 
-use hsm_adapter::{HsmError, Place, Vault};
+use hsm_adapter::{HsmError, Place, Vault, version_of};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     ids::{CredentialId, HolderId, random_id},
     notify::Outgoing,
     params,
+    sealed::{self, BATCH, Batch},
     store::{Store, StoreError, Tx},
 };
 
@@ -86,9 +87,17 @@ impl Job {
     /// # Errors
     /// When the database fails.
     pub async fn enqueue(&self, tx: &mut Tx, now: Millis) -> Result<(), StoreError> {
+        let sealed = (self.kind == MESSAGE).then_some(self.payload.as_slice());
         tx.execute(
-            "INSERT INTO job (id, kind, payload, due, attempts, gives_up) VALUES ($1, $2, $3, $4, 0, $5)",
-            params![self.id.as_str(), self.kind, self.payload.clone(), now, self.gives_up],
+            "INSERT INTO job (id, kind, payload, store, due, attempts, gives_up) VALUES ($1, $2, $3, $6, $4, 0, $5)",
+            params![
+                self.id.as_str(),
+                self.kind,
+                self.payload.clone(),
+                now,
+                self.gives_up,
+                version_of(sealed)
+            ],
         )
         .await
         .map(drop)
@@ -224,6 +233,37 @@ impl Leased {
             .await
             .map(drop)
     }
+}
+
+/// Moves some messages, after this job, from a version of the master key to the one in use.
+///
+/// # Errors
+/// When database or HSM fail; nothing is moved then.
+pub async fn reseal(
+    store: &Store,
+    vault: &Vault,
+    version: u32,
+    after: &str,
+) -> Result<Batch, sealed::Error> {
+    const SELECT: &str =
+        "SELECT id, payload FROM job WHERE store = $1 AND id > $2 ORDER BY id LIMIT $3";
+    const UPDATE: &str = "UPDATE job SET payload = $2, store = $3 WHERE id = $1 AND payload = $4";
+    let (mut batch, mut rows) = (Batch::default(), Vec::new());
+    for mut row in store.query(SELECT, params![version, after, BATCH]).await? {
+        let (id, old): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        match vault.reseal_value(&place(&id), &old).await {
+            Ok(new) => {
+                let new = new.unwrap_or_else(|| old.clone());
+                let version = version_of([new.as_slice()]);
+                rows.push(params![id.as_str(), new, version, old].to_vec());
+            }
+            Err(HsmError::Refused(reason)) => batch.fail("job", &id, &reason),
+            Err(error) => return Err(error.into()),
+        }
+        batch.last = Some(id);
+    }
+    batch.replace(store, UPDATE, rows).await?;
+    Ok(batch)
 }
 
 fn place(id: &str) -> Place<'_> {

@@ -3,8 +3,8 @@
 //! One request reads straight down, each folder using only folders below it:
 //!
 //! ```text
-//! api → app → worker → signing → credential → oauth → factor → holder → jobs → notify → audit → store → config, clock, ids
-//!             enrolment → ca
+//! api → app → worker → signing → credential → oauth → factor → holder → jobs → notify → audit → sealed → store → config, clock, ids
+//!       rotation ↗   enrolment → ca
 //! ```
 //!
 //! A signature: `api/routes.rs` → `api/signatures/sign_hash.rs` → `credential/sad.rs` (the SAD is redeemed for a
@@ -30,6 +30,9 @@ pub mod memory;
 pub mod monitor;
 pub mod notify;
 pub mod oauth;
+pub mod rotation;
+pub mod sealed;
 pub mod signing;
 pub mod store;
+pub mod timekeeper;
 pub mod worker;

@@ -1,8 +1,13 @@
 //! `csc-server`: the service and the commands of its operator.
 
-use std::process::ExitCode;
+use std::{alloc::System, process::ExitCode};
 
 use clap::Parser;
+use zeroizing_alloc::ZeroAlloc;
+
+/// What is given back is wiped first: a PIN also passes through buffers of TLS, HTTP and JSON, whose types know nothing of it (SC-103).
+#[global_allocator]
+static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 
 #[tokio::main]
 async fn main() -> ExitCode {

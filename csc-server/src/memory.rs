@@ -1,4 +1,4 @@
-//! What was in memory stays in memory: no core file, and no debugger of another process of the same user (SC-103).
+//! What was in memory stays in memory: no core file, and no debugger of another process of the same user (SC-103). What is given back is wiped: `main`.
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 

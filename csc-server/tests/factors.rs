@@ -9,6 +9,7 @@
 )]
 
 mod support;
+#[expect(dead_code, reason = "each file uses its part")]
 #[path = "support/world.rs"]
 mod world;
 
@@ -51,18 +52,6 @@ on_both! {
 }
 
 const SEED: &str = "3132333435363738393031323334353637383930";
-
-/// Seconds since 1970.
-fn seconds(world: &World) -> u64 {
-    world.clock.now() as u64 / 1000
-}
-
-/// Wrong codes of a factor in a row.
-async fn failures(world: &World, factor: &FactorId) -> i64 {
-    const SQL: &str = "SELECT failures FROM factor WHERE id = $1";
-    let row = world.node().store.find(SQL, params![factor]).await;
-    row.unwrap().unwrap().get(0).unwrap()
-}
 
 /// A token of the maker's file, in the holder's hands, and what it shows.
 async fn token(world: &World, digits: u8) -> (FactorId, Totp) {
@@ -112,7 +101,7 @@ async fn every_kind_approves_once(database: Database) {
     approves_once(&world, &credential, &token.generate(0).to_string()).await;
     let (id, app) = app(&world, Algorithm::Sha1, 6).await;
     let credential = world.credential(&id).await;
-    let code = app.generate(seconds(&world)).to_string();
+    let code = app.generate(world.seconds()).to_string();
     approves_once(&world, &credential, &code).await;
     world.agrees().await;
 }
@@ -121,7 +110,7 @@ async fn approves_once(world: &World, credential: &Credential, code: &str) {
     let wrong = world.approve(credential, &another(code)).await;
     assert!(matches!(wrong, Err(Error::WrongOtp)), "{wrong:?}");
     world.approve(credential, code).await.unwrap();
-    assert_eq!(failures(world, &credential.factor).await, 0);
+    assert_eq!(world.failures(&credential.factor).await, 0);
     let again = world.approve(credential, code).await;
     assert!(matches!(again, Err(Error::WrongOtp)), "{again:?}");
 }
@@ -136,7 +125,7 @@ async fn apps_drift_one_step(database: Database) {
     ] {
         let (id, app) = app(&world, algorithm, digits).await;
         let credential = world.credential(&id).await;
-        let now = seconds(&world);
+        let now = world.seconds();
         let code = |seconds| app.generate(seconds).to_string();
         for far in [now - 60, now + 60] {
             let refused = world.approve(&credential, &code(far)).await;
@@ -212,7 +201,7 @@ async fn parallel_guesses(database: Database) {
     let right = world.code(&sent).await;
     let (app, shown) = app(&world, Algorithm::Sha1, 6).await;
     let credential = world.credential(&app).await;
-    let shown = shown.generate(seconds(&world)).to_string();
+    let shown = shown.generate(world.seconds()).to_string();
     for (factor, credential, right) in [(mail, sent, right), (app, credential, shown)] {
         let before = (
             world.events("OTP_FAIL").await,
@@ -236,7 +225,7 @@ async fn parallel_guesses(database: Database) {
             ends = (ends.0 + wrong, ends.1 + locked);
         }
         assert_eq!(ends, (10, 190));
-        assert_eq!(failures(&world, &factor).await, 10);
+        assert_eq!(world.failures(&factor).await, 10);
         let events = (
             world.events("OTP_FAIL").await,
             world.events("OTP_LOCKED").await,
@@ -256,7 +245,7 @@ async fn growing_locks(database: Database) {
     let world = World::new(&database, policy()).await;
     let (id, app) = app(&world, Algorithm::Sha1, 6).await;
     let credential = world.credential(&id).await;
-    let now = |world: &World| app.generate(seconds(world)).to_string();
+    let now = |world: &World| app.generate(world.seconds()).to_string();
     let wrong = async || world.approve(&credential, &another(&now(&world))).await;
     for _ in 0..9 {
         assert!(matches!(wrong().await, Err(Error::WrongOtp)));
@@ -293,7 +282,7 @@ async fn unlocking(database: Database) {
     let before = world.factor(&id).await;
     world.node().factors.unlock(&before).await.unwrap();
     assert_eq!(world.events("FACTOR_UNLOCKED").await, 1);
-    assert_eq!(failures(&world, &id).await, 0);
+    assert_eq!(world.failures(&id).await, 0);
     let after = world.factor(&id).await;
     assert_eq!((after.locked_until, after.address()), (0, before.address()));
     world.messages().await;
@@ -499,7 +488,7 @@ async fn changed_rows(database: Database) {
         let alarms = world.events("FACTOR_INTEGRITY_FAIL").await - before;
         let expected = 1 + usize::from(matches!(sent, Err(factor::Error::Damaged)));
         assert_eq!(alarms, expected, "{sql}");
-        assert_eq!(failures(&world, factor).await, 0, "{sql}: counts no try");
+        assert_eq!(world.failures(factor).await, 0, "{sql}: counts no try");
         put_back(&world, kept).await;
         let approved = world.approve(&credential, "00000000").await;
         assert!(

@@ -1,6 +1,10 @@
 //! What can be signed with what: key types, digests and signature schemes.
 
+use const_oid::db::rfc5912;
+use der::asn1::Any;
 use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+use spki::AlgorithmIdentifierOwned;
 
 /// A key type of ETSI TS 119 312 (RSA-2048 for measurements only).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -53,6 +57,23 @@ impl KeyAlgorithm {
             }
             Scheme::Ecdsa(_) => !self.is_rsa(),
         }
+    }
+
+    /// How a key of this type signs certificates and requests: ECDSA with the digest of its curve, RSA as PKCS #1 v1.5 with SHA-256, which
+    /// every verifier takes. RFC 4055, 5: RSA has NULL parameters; RFC 5758, 3.2: ECDSA has none.
+    pub fn x509(self) -> (Scheme, AlgorithmIdentifierOwned) {
+        use DigestAlgorithm::{Sha256, Sha384, Sha512};
+        let (scheme, oid) = match self {
+            Self::P256 => (Scheme::Ecdsa(Sha256), rfc5912::ECDSA_WITH_SHA_256),
+            Self::P384 => (Scheme::Ecdsa(Sha384), rfc5912::ECDSA_WITH_SHA_384),
+            Self::P521 => (Scheme::Ecdsa(Sha512), rfc5912::ECDSA_WITH_SHA_512),
+            Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 => (
+                Scheme::RsaPkcs1(Sha256),
+                rfc5912::SHA_256_WITH_RSA_ENCRYPTION,
+            ),
+        };
+        let parameters = self.is_rsa().then(Any::null);
+        (scheme, AlgorithmIdentifierOwned { oid, parameters })
     }
 
     /// The name used in configuration, commands and the database.
@@ -134,6 +155,16 @@ impl Digest {
     /// `None` when the length does not fit.
     pub fn new(algorithm: DigestAlgorithm, octets: Vec<u8>) -> Option<Self> {
         (octets.len() == algorithm.len()).then_some(Self { algorithm, octets })
+    }
+
+    /// The digest of a message.
+    pub fn of(algorithm: DigestAlgorithm, message: &[u8]) -> Self {
+        let octets = match algorithm {
+            DigestAlgorithm::Sha256 => sha2::Sha256::digest(message).to_vec(),
+            DigestAlgorithm::Sha384 => sha2::Sha384::digest(message).to_vec(),
+            DigestAlgorithm::Sha512 => sha2::Sha512::digest(message).to_vec(),
+        };
+        Self { algorithm, octets }
     }
 
     /// All zeros: something for a canary to sign.

@@ -4,7 +4,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::{DigestAlgorithm, HsmError};
+use crate::DigestAlgorithm;
 
 /// The content of an activation: exactly what the holder approved. Its canonical octets are part of the key-encryption
 /// key, so an edited approval no longer opens the key.
@@ -46,6 +46,14 @@ pub struct Content {
 impl Content {
     /// Version of this structure.
     pub const VERSION: u8 = 1;
+
+    /// Whether it was issued later than now, by more than two nodes' clocks may differ: then one of them was set back, and the activation would
+    /// live longer than it should (SC-87).
+    pub fn is_of_the_future(&self, now: i64) -> bool {
+        /// Milliseconds.
+        const SKEW: i64 = 5_000;
+        self.issued > now.saturating_add(SKEW)
+    }
 }
 
 /// A factor that was checked for an activation.
@@ -64,13 +72,20 @@ pub struct Factor {
 pub struct Secret([u8; 32]);
 
 impl Secret {
-    /// New random bits of the operating system.
+    /// These bits, which were drawn by [`Vault::secret`](crate::Vault::secret).
+    pub(crate) fn new(bits: [u8; 32]) -> Self {
+        Self(bits)
+    }
+
+    /// New random bits of the operating system alone, for tests.
     ///
     /// # Errors
     /// When the operating system has none.
-    pub fn random() -> Result<Self, HsmError> {
+    #[cfg(feature = "testing")]
+    pub fn random() -> Result<Self, crate::HsmError> {
         let mut bits = [0; 32];
-        getrandom::fill(&mut bits).map_err(|error| HsmError::Unavailable(error.to_string()))?;
+        getrandom::fill(&mut bits)
+            .map_err(|error| crate::HsmError::Unavailable(error.to_string()))?;
         Ok(Self(bits))
     }
 

@@ -37,10 +37,17 @@ pub enum KeyUse {
 /// Everywhere, [`HsmError::Unavailable`] means that this session is of no more use, and [`HsmError::Missing`] that a key
 /// is gone and must be found or opened again; after both a job that has not signed may be run anew.
 pub trait Hsm: Send {
+    /// Serial number of the device.
+    fn serial(&self) -> &str;
     /// Finds a master key by label; cached by the token, never searched twice.
     fn master(&mut self, label: &str, purpose: KeyUse) -> Result<Option<Key>, HsmError>;
     /// Makes a master key: token object, sensitive, not extractable, not modifiable, one purpose.
     fn create_master(&mut self, label: &str, purpose: KeyUse) -> Result<Key, HsmError>;
+    /// Destroys the master key of this label; false when there is none. Handles of it, here and in other processes, are
+    /// [`HsmError::Missing`] from then on.
+    fn destroy_master(&mut self, label: &str) -> Result<bool, HsmError>;
+    /// Labels of the secret keys that are token objects, as the token has them now.
+    fn master_labels(&mut self) -> Result<Vec<String>, HsmError>;
     /// Finds a signing key pair that is a token object: the key and its SubjectPublicKeyInfo (DER).
     fn token_pair(&mut self, label: &str)
     -> Result<Option<(Key, KeyAlgorithm, Vec<u8>)>, HsmError>;

@@ -1,6 +1,10 @@
 //! Keys of the provider itself (CA, audit): token objects of a slot of their own.
 
-use crate::{Digest, HsmError, KeyAlgorithm, Pool, PoolState, Scheme, pool::Speed, verify};
+use crate::{
+    Digest, HsmError, KeyAlgorithm, Pool, PoolState, Scheme,
+    pool::{Session, Speed},
+    verify,
+};
 
 /// The issuer slot.
 #[derive(Clone)]
@@ -80,6 +84,15 @@ impl Issuer {
                 verify::signed(hsm, key, algorithm, &spki, scheme, &digest)
             })
             .await
+    }
+
+    /// Serial number of the device.
+    ///
+    /// # Errors
+    /// When the HSM does not answer.
+    pub async fn device(&self) -> Result<String, HsmError> {
+        let serial = |session: &mut Session| Ok(session.hsm.serial().to_owned());
+        self.pool.run(Speed::Slow, serial).await
     }
 
     /// Whether the slot signs, on the slow lane.

@@ -20,6 +20,7 @@ mod issuer;
 pub mod memory;
 pub mod pkcs11;
 mod pool;
+mod request;
 mod stretch;
 mod vault;
 mod verify;
@@ -31,4 +32,7 @@ pub use hsm::{Hsm, Key, KeyUse, Token};
 pub use issuer::Issuer;
 pub use pool::{Pool, PoolLimits, PoolState};
 pub use stretch::{Cost, Stretcher};
-pub use vault::{Activation, MacKey, Master, Pin, Place, Puk, SealedKey, SealedPuk, Vault};
+pub use vault::{
+    Activation, Blobs, MacKey, Master, MasterSet, NewKey, Pin, Place, Puk, SealedKey, SealedPuk,
+    Vault, version_of,
+};

@@ -15,7 +15,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::dialect::{Call, Method, Version};
-use crate::{credential, factor, holder, oauth::token, store::StoreError};
+use crate::{credential, factor, holder, oauth::token, store::StoreError, timekeeper::Distrust};
 
 /// Why a call is refused.
 #[derive(Debug)]
@@ -280,6 +280,15 @@ fn credential_said(error: &credential::Error, method: Method, version: Version) 
             "server_error",
             SERVER_ERROR.into(),
         ),
+    }
+}
+
+impl From<Distrust> for Fault {
+    fn from(distrust: Distrust) -> Self {
+        Self::Unavailable {
+            retry_after: Duration::from_secs(5),
+            cause: distrust.to_string(),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     fault::{Fault, render},
     info, oauth2, signatures,
 };
-use crate::{app::App, ids::random_id};
+use crate::{app::App, ids::random_id, timekeeper::TimeTrust};
 
 /// Identifier of a request.
 #[derive(Clone, Debug)]
@@ -27,8 +27,8 @@ pub(super) struct RequestId(pub String);
 /// The service over HTTPS.
 pub fn router(app: App) -> Router {
     Router::new()
-        .nest("/csc/v1", csc(Version::V1))
-        .nest("/csc/v2", csc(Version::V2))
+        .nest("/csc/v1", csc(Version::V1, &app.time))
+        .nest("/csc/v2", csc(Version::V2, &app.time))
         .route("/oauth2/token", post(oauth2::token::handle))
         .route("/oauth2/revoke", post(oauth2::revoke::handle))
         .fallback(not_found)
@@ -37,7 +37,7 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-fn csc(version: Version) -> Router<App> {
+fn csc(version: Version, time: &TimeTrust) -> Router<App> {
     let unserved = Method::unserved(version)
         .iter()
         .fold(Router::new(), |router, path| {
@@ -60,11 +60,27 @@ fn csc(version: Version) -> Router<App> {
                 Method::CredentialsGetChallenge => post(credentials::get_challenge::handle),
                 Method::SignaturesSignHash => post(signatures::sign_hash::handle),
             };
+            let handler = match method {
+                Method::CredentialsAuthorize
+                | Method::CredentialsExtendTransaction
+                | Method::SignaturesSignHash => {
+                    handler.layer(from_fn_with_state(time.clone(), in_time))
+                }
+                _ => handler,
+            };
             let handler = handler
                 .fallback(not_allowed)
                 .layer(from_fn_with_state((version, method), render));
             router.route(&format!("/{}", method.path()), handler)
         })
+}
+
+/// Nothing is approved or signed while nobody knows what time it is (SC-87).
+async fn in_time(State(time): State<TimeTrust>, request: Request, next: Next) -> Response {
+    match time.check() {
+        Ok(()) => next.run(request).await,
+        Err(distrust) => Fault::from(distrust).into_response(),
+    }
 }
 
 async fn not_implemented() -> Response {

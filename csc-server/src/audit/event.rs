@@ -21,14 +21,24 @@ pub enum Event {
         version: &'static str,
     },
     Stop,
-    /// SHA-256 over file and environment, as merged.
+    /// SHA-256 over file and environment, as merged; and every setting that weakens the service.
     ConfigLoaded {
         hash: String,
+        weak: Vec<String>,
     },
     /// The slot did with throw-away keys what is asked of it.
     Selftest {
         slot: &'static str,
         passed: bool,
+    },
+    /// The clock agrees with a source, this many milliseconds behind it: each day, and when it is trusted again.
+    ClockSync {
+        source: String,
+        offset: i64,
+    },
+    /// From here on nothing is signed.
+    ClockAlarm {
+        reason: String,
     },
     HsmConnected {
         slot: &'static str,
@@ -59,6 +69,20 @@ pub enum Event {
     },
     MasterCreated {
         label: String,
+    },
+    /// A new version is in use; `key` is `store` or `masters`.
+    MasterRotated {
+        key: &'static str,
+        version: u32,
+    },
+    /// No row needs this version or an older one, and none can any more.
+    MasterRetired {
+        key: &'static str,
+        version: u32,
+    },
+    MasterDestroyed {
+        key: &'static str,
+        version: u32,
     },
     CaCreated {
         label: &'static str,
@@ -106,14 +130,28 @@ pub enum Event {
     JobIntegrityFail {
         job: String,
     },
+    /// Before it is certified: no public key comes twice.
+    KeyTaken {
+        spki_hash: String,
+    },
     KeyGenerated {
         credential: String,
         algorithm: &'static str,
         spki_hash: String,
+        /// Of the certification request that the key has signed.
+        request_hash: String,
+        /// Serial number of the HSM.
+        device: String,
     },
     CertIssued {
         credential: String,
         certificate_hash: String,
+    },
+    /// The holder accepted this version of the terms by choosing his PIN; SHA-256 of the document.
+    TermsAccepted {
+        credential: String,
+        version: String,
+        hash: String,
     },
     CertActivated {
         credential: String,
@@ -335,17 +373,23 @@ pub enum Event {
         credential: String,
         blob_hash: String,
     },
+    /// No record when the row is not what was recorded before.
     CertSuspended {
         credential: String,
         version: i64,
-        record: String,
+        record: Option<String>,
     },
     CertReactivated {
         credential: String,
         version: i64,
-        record: String,
+        record: Option<String>,
     },
     CertRevoked {
+        credential: String,
+        version: i64,
+        record: Option<String>,
+    },
+    CertExpired {
         credential: String,
         version: i64,
         record: String,

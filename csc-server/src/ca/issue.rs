@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use der::asn1::{BitString, OctetString};
 use der::{DateTime, Decode, Encode};
-use hsm_adapter::{Issuer, KeyAlgorithm};
+use hsm_adapter::{Digest, Issuer, KeyAlgorithm};
 use signature::Keypair;
 use spki::{
     AlgorithmIdentifierOwned, DynSignatureAlgorithmIdentifier, EncodePublicKey,
@@ -22,7 +22,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::algorithm::Algorithm;
 use super::profile::{EndEntity, Profile, Root, days};
-use super::{CaName, Error, Subject};
+use super::{CaName, Error, Subject, request};
 use crate::ids::random_bits;
 
 /// A CA that is ready to issue.
@@ -79,20 +79,23 @@ impl Ca {
         &self.certificate
     }
 
-    /// Issues a holder's certificate (DER) for a SubjectPublicKeyInfo (DER). `serial_number` is random, positive and of
-    /// 20 octets at most; `now` is in milliseconds since 1970.
+    /// Issues a holder's certificate (DER) for a SubjectPublicKeyInfo (DER) that has signed this request (PKCS #10, DER) for this subject.
+    /// `serial_number` is random, positive and of 20 octets at most; `now` is in milliseconds since 1970.
     ///
     /// # Errors
-    /// [`Error`]: a name, number or key that cannot stand in a certificate, a CA that ends too early, or a failure of
+    /// [`Error`]: a request that is not this key's for this subject, a name, number or key that cannot stand in a certificate, a CA that ends too early, or a failure of
     /// the HSM.
     pub async fn issue(
         &self,
         profile: &Profile,
         subject: &Subject,
         spki: &[u8],
+        request: &[u8],
         serial_number: &[u8],
         now: i64,
     ) -> Result<Vec<u8>, Error> {
+        let name = subject.name()?;
+        request::check(request, spki, &name)?;
         let public = SubjectPublicKeyInfoOwned::from_der(spki).map_err(|_| Error::PublicKey)?;
         let validity = validity(now, profile.validity)?;
         if validity.not_after.to_unix_duration() > self.not_after {
@@ -100,7 +103,7 @@ impl Ca {
         }
         let profile = EndEntity {
             profile,
-            subject: subject.name()?,
+            subject: name,
             issuer: self.name.clone(),
             issuer_key_id: self.key_id.clone(),
         };
@@ -195,7 +198,7 @@ impl CaKey {
         public: SubjectPublicKeyInfoOwned,
     ) -> Result<Vec<u8>, Error> {
         let mut builder = CertificateBuilder::new(profile, serial_number, validity, public)?;
-        let digest = self.algorithm.digest(&builder.finalize(self)?)?;
+        let digest = Digest::of(self.algorithm.scheme.digest(), &builder.finalize(self)?);
         let signature = self
             .issuer
             .sign(&self.label, self.algorithm.scheme, &digest)
@@ -216,7 +219,7 @@ impl Keypair for CaKey {
 
 impl DynSignatureAlgorithmIdentifier for CaKey {
     fn signature_algorithm_identifier(&self) -> spki::Result<AlgorithmIdentifierOwned> {
-        Ok(self.algorithm.identifier())
+        Ok(self.algorithm.identifier.clone())
     }
 }
 

@@ -1,9 +1,10 @@
-//! The embedded CA: a public key in, a certificate out. Its own key is a token object of the issuer slot.
+//! The embedded CA: a certification request in, a certificate out. Its own key is a token object of the issuer slot.
 
 mod algorithm;
 mod issue;
 mod profile;
 mod qc;
+mod request;
 mod subject;
 
 use hsm_adapter::HsmError;
@@ -36,6 +37,9 @@ pub enum Error {
     /// The octets are no SubjectPublicKeyInfo.
     #[error("the public key cannot be read")]
     PublicKey,
+    /// Nobody has proven to have the key.
+    #[error("the certification request is not good: {0}")]
+    Request(&'static str),
     /// The certificate would be valid after its issuer's is not.
     #[error("the certificate would outlive the CA's; renew the CA")]
     OutlivesIssuer,

@@ -40,6 +40,14 @@ pub struct CaName {
 }
 
 impl Subject {
+    /// The distinguished name, DER.
+    ///
+    /// # Errors
+    /// [`Error::Name`]: a part that cannot stand in a certificate.
+    pub fn der(&self) -> Result<Vec<u8>, Error> {
+        Ok(self.name()?.to_der()?)
+    }
+
     pub(super) fn name(&self) -> Result<Name, Error> {
         let mut name = Builder::default();
         name.country(&self.country)?;

@@ -3,8 +3,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use der::asn1::BitString;
+use der::{Decode, Encode};
 use hsm_adapter::memory::MemoryToken;
-use hsm_adapter::{HsmError, Issuer, KeyAlgorithm, Pool, PoolLimits};
+use hsm_adapter::{Digest, HsmError, Issuer, KeyAlgorithm, Pool, PoolLimits};
+use spki::SubjectPublicKeyInfoOwned;
+use x509_cert::name::Name;
+use x509_cert::request::{CertReq, CertReqInfo};
 use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
 
 use super::*;
@@ -58,9 +63,39 @@ fn profile() -> Profile {
     Profile::from(&crate::config::Certificate::default())
 }
 
-/// A public key that somebody else made.
-async fn holder_key(key: KeyAlgorithm) -> Vec<u8> {
-    issuer().ensure("holder", key).await.unwrap().0
+/// A key that somebody else made, with its request.
+struct HolderKey {
+    spki: Vec<u8>,
+    request: Vec<u8>,
+}
+
+async fn holder_key(key: KeyAlgorithm) -> HolderKey {
+    let token = issuer();
+    token.ensure("holder", key).await.unwrap();
+    requested(&token, "holder", &subject()).await
+}
+
+/// The request of the key with this label.
+async fn requested(token: &Issuer, label: &str, subject: &Subject) -> HolderKey {
+    let (algorithm, spki) = token.public_key(label).await.unwrap().unwrap();
+    let info = CertReqInfo {
+        version: Default::default(),
+        subject: Name::from_der(&subject.der().unwrap()).unwrap(),
+        public_key: SubjectPublicKeyInfoOwned::from_der(&spki).unwrap(),
+        attributes: Default::default(),
+    };
+    let (scheme, algorithm) = algorithm.x509();
+    let digest = Digest::of(scheme.digest(), &info.to_der().unwrap());
+    let signature = token.sign(label, scheme, &digest).await.unwrap();
+    let request = CertReq {
+        info,
+        algorithm,
+        signature: BitString::from_bytes(&signature).unwrap(),
+    };
+    HolderKey {
+        spki,
+        request: request.to_der().unwrap(),
+    }
 }
 
 fn openssl(arguments: &[&str], folder: &Path) -> String {
@@ -85,14 +120,9 @@ async fn openssl_verifies_what_a_ca_of_each_key_type_issues() {
         KeyAlgorithm::Rsa3072,
     ] {
         let (ca, _issuer) = ca(key).await;
+        let key = holder_key(KeyAlgorithm::P256).await;
         let certificate = ca
-            .issue(
-                &profile(),
-                &subject(),
-                &holder_key(KeyAlgorithm::P256).await,
-                SERIAL,
-                NOW,
-            )
+            .issue(&profile(), &subject(), &key.spki, &key.request, SERIAL, NOW)
             .await
             .unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -148,7 +178,7 @@ async fn a_holders_certificate_names_him_and_signs_documents_only() {
     let (ca, _issuer) = ca(KeyAlgorithm::P256).await;
     let key = holder_key(KeyAlgorithm::P384).await;
     let der = ca
-        .issue(&profile(), &subject(), &key, SERIAL, NOW)
+        .issue(&profile(), &subject(), &key.spki, &key.request, SERIAL, NOW)
         .await
         .unwrap();
     let (_, certificate) = X509Certificate::from_der(&der).unwrap();
@@ -159,7 +189,7 @@ async fn a_holders_certificate_names_him_and_signs_documents_only() {
          dnQualifier=0123456789abcdef0123456789abcdef"
     );
     assert_eq!(certificate.issuer().as_raw(), root.subject().as_raw());
-    assert_eq!(certificate.public_key().raw, key);
+    assert_eq!(certificate.public_key().raw, key.spki);
     assert_eq!(
         certificate.raw_serial(),
         [&[0], SERIAL].concat(),
@@ -203,14 +233,9 @@ async fn a_holders_certificate_names_him_and_signs_documents_only() {
 #[tokio::test]
 async fn nothing_is_claimed_that_the_profile_does_not_say() {
     let (ca, _issuer) = ca(KeyAlgorithm::P256).await;
+    let key = holder_key(KeyAlgorithm::P256).await;
     let der = ca
-        .issue(
-            &profile(),
-            &subject(),
-            &holder_key(KeyAlgorithm::P256).await,
-            SERIAL,
-            NOW,
-        )
+        .issue(&profile(), &subject(), &key.spki, &key.request, SERIAL, NOW)
         .await
         .unwrap();
     let (_, certificate) = X509Certificate::from_der(&der).unwrap();
@@ -246,14 +271,9 @@ async fn policies_and_qc_statements_are_those_of_the_profile() {
         ],
         ..profile()
     };
+    let key = holder_key(KeyAlgorithm::P256).await;
     let der = ca
-        .issue(
-            &profile,
-            &subject(),
-            &holder_key(KeyAlgorithm::P256).await,
-            SERIAL,
-            NOW,
-        )
+        .issue(&profile, &subject(), &key.spki, &key.request, SERIAL, NOW)
         .await
         .unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -312,12 +332,12 @@ async fn a_certificate_that_is_not_the_one_asked_for_is_not_given_out() {
     let key = holder_key(KeyAlgorithm::P256).await;
     let (_, ca_key) = issuer.public_key(LABEL).await.unwrap().unwrap();
     let der = ca
-        .issue(&profile(), &subject(), &key, SERIAL, NOW)
+        .issue(&profile(), &subject(), &key.spki, &key.request, SERIAL, NOW)
         .await
         .unwrap();
     let mut spoilt = der.clone();
     *spoilt.last_mut().unwrap() ^= 1;
-    issue::check(&der, &key, &ca_key).unwrap();
+    issue::check(&der, &key.spki, &ca_key).unwrap();
     let problem = |result: Result<(), Error>| result.unwrap_err().to_string();
     let made = "the certificate made is not the one asked for: it";
     assert_eq!(
@@ -325,11 +345,11 @@ async fn a_certificate_that_is_not_the_one_asked_for_is_not_given_out() {
         format!("{made} is of another key")
     );
     assert_eq!(
-        problem(issue::check(&spoilt, &key, &ca_key)),
+        problem(issue::check(&spoilt, &key.spki, &ca_key)),
         format!("{made}s signature does not verify")
     );
     assert_eq!(
-        problem(issue::check(&der[1..], &key, &ca_key)),
+        problem(issue::check(&der[1..], &key.spki, &ca_key)),
         format!("{made} does not parse")
     );
 }
@@ -342,11 +362,25 @@ async fn a_certificate_does_not_outlive_its_ca() {
         validity: Duration::from_secs(days * 86_400),
         ..profile()
     };
-    ca.issue(&days(3650), &subject(), &key, SERIAL, NOW)
-        .await
-        .unwrap();
+    ca.issue(
+        &days(3650),
+        &subject(),
+        &key.spki,
+        &key.request,
+        SERIAL,
+        NOW,
+    )
+    .await
+    .unwrap();
     let later = ca
-        .issue(&days(3650), &subject(), &key, SERIAL, NOW + 1000)
+        .issue(
+            &days(3650),
+            &subject(),
+            &key.spki,
+            &key.request,
+            SERIAL,
+            NOW + 1000,
+        )
         .await;
     assert!(matches!(later, Err(Error::OutlivesIssuer)), "{later:?}");
 }
@@ -356,7 +390,7 @@ async fn what_cannot_stand_in_a_certificate_is_refused_by_name() {
     let (ca, _issuer) = ca(KeyAlgorithm::P256).await;
     let key = holder_key(KeyAlgorithm::P256).await;
     let refusal = async |subject: Subject| {
-        ca.issue(&profile(), &subject, &key, SERIAL, NOW)
+        ca.issue(&profile(), &subject, &key.spki, &key.request, SERIAL, NOW)
             .await
             .unwrap_err()
             .to_string()
@@ -402,13 +436,11 @@ async fn what_cannot_stand_in_a_certificate_is_refused_by_name() {
         assert_eq!(refusal(subject).await, expected);
     }
     for number in [&[][..], &[0, 0], &[1; 21], &[0x80; 20]] {
-        let refused = ca.issue(&profile(), &subject(), &key, number, NOW).await;
+        let refused = ca
+            .issue(&profile(), &subject(), &key.spki, &key.request, number, NOW)
+            .await;
         assert!(matches!(refused, Err(Error::SerialNumber)), "{number:?}");
     }
-    let refused = ca
-        .issue(&profile(), &subject(), &key[1..], SERIAL, NOW)
-        .await;
-    assert!(matches!(refused, Err(Error::PublicKey)), "{refused:?}");
 }
 
 #[tokio::test]
@@ -418,7 +450,14 @@ async fn a_random_serial_number_and_the_validity_are_those_of_the_certificate() 
     assert_ne!(serial, other);
     let key = holder_key(KeyAlgorithm::P256).await;
     let der = ca
-        .issue(&profile(), &subject(), &key, &serial, NOW)
+        .issue(
+            &profile(),
+            &subject(),
+            &key.spki,
+            &key.request,
+            &serial,
+            NOW,
+        )
         .await
         .unwrap();
     let (_, certificate) = X509Certificate::from_der(&der).unwrap();
@@ -449,14 +488,9 @@ async fn a_ca_opens_only_with_the_certificate_of_its_own_key() {
             "it is of another key than the one in the HSM"
         ))
     ));
+    let key = requested(&issuer, LABEL, &subject()).await;
     let of_a_holder = here
-        .issue(
-            &profile(),
-            &subject(),
-            &issuer.public_key(LABEL).await.unwrap().unwrap().1,
-            SERIAL,
-            NOW,
-        )
+        .issue(&profile(), &subject(), &key.spki, &key.request, SERIAL, NOW)
         .await;
     let refused = Ca::open(issuer, LABEL, of_a_holder.unwrap()).await;
     assert!(matches!(
@@ -478,4 +512,47 @@ fn a_subject_in_a_log_shows_nobodys_name() {
         !shown.contains("Anna") && !shown.contains("TINIT"),
         "{shown}"
     );
+}
+
+#[tokio::test]
+async fn only_a_key_that_signed_for_its_certificate_gets_one() {
+    let (ca, _issuer) = ca(KeyAlgorithm::P256).await;
+    for algorithm in [
+        KeyAlgorithm::Rsa3072,
+        KeyAlgorithm::P256,
+        KeyAlgorithm::P384,
+        KeyAlgorithm::P521,
+    ] {
+        let key = holder_key(algorithm).await;
+        let issue = async |subject: &Subject, spki: &[u8], request: &[u8]| {
+            ca.issue(&profile(), subject, spki, request, SERIAL, NOW)
+                .await
+        };
+        issue(&subject(), &key.spki, &key.request).await.unwrap();
+
+        for position in 0..key.request.len() {
+            let mut altered = key.request.clone();
+            altered[position] ^= 1;
+            let refused = issue(&subject(), &key.spki, &altered).await;
+            assert!(
+                matches!(refused, Err(Error::Request(_))),
+                "{position}: {refused:?}"
+            );
+        }
+        let longer = [&key.request[..], &[0]].concat();
+        let other = holder_key(algorithm).await;
+        let somebody = Subject {
+            dn_qualifier: "f".repeat(32),
+            ..subject()
+        };
+        for (subject, spki, request) in [
+            (&subject(), &key.spki, &longer),
+            (&subject(), &key.spki, &other.request),
+            (&subject(), &other.spki, &key.request),
+            (&somebody, &key.spki, &key.request),
+        ] {
+            let refused = issue(subject, spki, request).await;
+            assert!(matches!(refused, Err(Error::Request(_))), "{refused:?}");
+        }
+    }
 }

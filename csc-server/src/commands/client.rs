@@ -35,10 +35,11 @@ impl Command {
         let context = Context::open(config).await?;
         let clients = context.clients();
         match self {
-            Self::Add { id, name } => say(&format!(
-                "secret: {}",
-                clients.add(&id, &name).await?.expose()
-            )),
+            Self::Add { id, name } => {
+                let secret = context.vault(context.stretcher())?.secret().await?;
+                clients.add(&id, &name, &secret).await?;
+                say(&format!("secret: {}", secret.expose()));
+            }
             Self::Link { client, holder } => {
                 let stretcher = context.stretcher();
                 let accounts = context.accounts(&context.vault(stretcher.clone())?, &stretcher);

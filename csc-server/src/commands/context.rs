@@ -13,12 +13,13 @@ use crate::{
     audit::{self, Chain, Event},
     ca::{self, Ca},
     clock::Clock,
-    config::{Config, Role, Slot, StoreUrl, secret},
+    config::{Config, Role, Slot, StoreUrl, Weakness, secret},
     credential::Keys,
     factor::Factors,
     holder::{Accounts, Holder},
     oauth::client::Clients,
     params,
+    rotation::Rotation,
     store::{Location, Store},
 };
 
@@ -56,8 +57,14 @@ impl Context {
             version: env!("CARGO_PKG_VERSION"),
         };
         audit::note(&self.store, now, "", start).await?;
+        let mut weak = Vec::new();
+        for Weakness { key, gives_up } in self.config.weaknesses() {
+            tracing::warn!(key, gives_up, "a setting weakens the service");
+            weak.push(key);
+        }
         let loaded = Event::ConfigLoaded {
             hash: self.config.hash.clone(),
+            weak,
         };
         Ok(audit::note(&self.store, now, "", loaded).await?)
     }
@@ -76,6 +83,19 @@ impl Context {
     /// The issuer slot.
     pub(super) fn issuer(&self) -> Result<Issuer> {
         Ok(Issuer::new(pool(self.slot(Role::Issuer)?)?))
+    }
+
+    /// Refuses one token under two names: the keys of holders and those of the provider live apart (SC-21).
+    pub(super) async fn apart(&self, vault: &Vault, issuer: &Issuer) -> Result<()> {
+        if vault.device().await? == issuer.device().await? {
+            let (holder, issuer) = (self.slot(Role::Holder)?, self.slot(Role::Issuer)?);
+            bail!(
+                "slot '{}': found the token of slot '{}'; give each slot a token of its own",
+                issuer.name(),
+                holder.name()
+            );
+        }
+        Ok(())
     }
 
     /// The embedded CA.
@@ -117,6 +137,13 @@ impl Context {
         let (store, clock) = (self.store.clone(), self.clock.clone());
         let policy = credential_policy(&self.config);
         Keys::new(store, clock, vault.clone(), self.factors(vault), policy)
+    }
+
+    /// Rotates the master keys of this vault.
+    pub(super) fn rotation(&self, vault: &Vault) -> Rotation {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let request = self.config.server.request_timeout;
+        Rotation::new(store, clock, vault.clone(), request)
     }
 
     /// The registered clients.

@@ -11,8 +11,8 @@ use super::{
     terminal::{new_secret, say, secret},
 };
 use crate::{
-    credential::{Credential, Keys},
-    enrolment::{Enrolment, NewPin, Request},
+    credential::{Credential, Expired, Keys},
+    enrolment::{Enrolment, NewPin, Request, Terms},
     factor::{Error as FactorError, Otp, Purpose},
     holder::Holder,
     ids::{ClientId, CredentialId, FactorId},
@@ -34,6 +34,8 @@ pub(super) enum Command {
     Reactivate(Which),
     /// Revoke for good, and destroy the key.
     Revoke(Which),
+    /// Destroy the keys whose certificates have expired by the clock of this machine.
+    DestroyExpired,
 }
 
 #[derive(Debug, Args)]
@@ -85,8 +87,21 @@ impl Command {
                 opened.keys.revoke_credential(&opened.credential).await?;
                 opened.done("is revoked, and its key destroyed")
             }
+            Self::DestroyExpired => destroy_expired(&context).await,
         }
     }
+}
+
+async fn destroy_expired(context: &Context) -> Result<()> {
+    let keys = context.keys(&context.vault(context.stretcher())?);
+    let Expired { destroyed, damaged } = keys.destroy_expired().await?;
+    say(&format!("keys destroyed: {destroyed}"));
+    if damaged > 0 {
+        bail!(
+            "{damaged} expired credentials are not what was recorded; their keys are still there"
+        );
+    }
+    Ok(())
 }
 
 impl Which {
@@ -215,6 +230,19 @@ impl Add {
             &holder.email,
             found.address().unwrap_or_default(),
         ];
+        let terms = match &context.config.terms {
+            None => None,
+            Some(terms) => {
+                say(&format!(
+                    "By choosing a PIN the holder accepts the terms, version {}: {}",
+                    terms.version, terms.url
+                ));
+                Some(Terms {
+                    version: terms.version.clone(),
+                    hash: terms.hash()?,
+                })
+            }
+        };
         let pin = new_pin(&known)?;
         let certificate = &context.config.certificate;
         let request = Request {
@@ -226,6 +254,7 @@ impl Add {
             multisign,
             country: context.config.info.region.clone(),
             puk: limits.puk,
+            terms,
         };
         let enrolment = Enrolment {
             ca: context.ca().await?,

@@ -17,6 +17,8 @@ use crate::{
     listener::{Limits, Listener, TlsFiles},
     monitor::Monitor,
     notify::Sender,
+    rotation::Mover,
+    timekeeper::Timekeeper,
     worker::Worker,
 };
 
@@ -31,7 +33,9 @@ pub(super) async fn run(path: &Path) -> Result<()> {
     let vault = context.vault(stretcher.clone())?;
     context.started().await?;
     context.selftest(&vault).await?;
+    context.rotation(&vault).register().await?;
     let issuer = context.issuer()?;
+    context.apart(&vault, &issuer).await?;
     context
         .clients()
         .ensure_direct(&context.config.info.name)
@@ -50,12 +54,15 @@ pub(super) async fn run(path: &Path) -> Result<()> {
     let public = Listener::bind(config.server.listen, Some(tls)).await?;
     let private = Listener::bind(config.admin.listen, None).await?;
     let sender = Sender::from_config(&config.mail, config.sms.as_ref(), clock.clone())?;
+    let mut timekeeper = Timekeeper::new(store.clone(), clock.clone(), config.clock.clone());
+    timekeeper.compare().await?;
     let app = App::new(
         &config,
         clock.clone(),
         store.clone(),
         vault.clone(),
         stretcher,
+        timekeeper.trust(),
         ca_certificate,
     );
     let keeper = Keeper::new(
@@ -82,11 +89,17 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         issuer.clone(),
     );
     let monitor = tokio::spawn(monitor.run(stopped.clone()));
+    let clock_watch = tokio::spawn(timekeeper.run(stopped.clone()));
     let kept = tokio::spawn({
         let (keeper, stopped) = (keeper.clone(), stopped.clone());
         async move { keeper.run(stopped).await }
     });
     let worker = tokio::spawn(worker.run(stopped.clone()));
+    let mover = Mover {
+        store: store.clone(),
+        vault: vault.clone(),
+    };
+    let mover = tokio::spawn(mover.run(stopped.clone()));
     for (name, listener) in [("api", &public), ("admin", &private)] {
         tracing::info!(listener = name, address = %listener.local_addr(), "listening");
     }
@@ -100,6 +113,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         store,
         vault,
         issuer,
+        time: app.time.clone(),
     };
     let admin = private.serve(admin::router(parts, metrics), limits, ended(stopped));
     tokio::spawn(async move {
@@ -110,7 +124,9 @@ pub(super) async fn run(path: &Path) -> Result<()> {
     tokio::join!(api, admin);
     worker.await.context("the work of the background failed")?;
     monitor.await.context("the monitor of the slots failed")?;
+    clock_watch.await.context("the timekeeper failed")?;
     kept.await.context("the keeper of the audit log failed")?;
+    mover.await.context("the mover of rows failed")?;
     audit::note(&app.store, app.clock.now(), "", Event::Stop).await?;
     if let Err(error) = keeper.seal().await {
         tracing::error!(%error, "the last rows of the audit log have no checkpoint yet");

@@ -7,7 +7,7 @@ use hsm_adapter::KeyAlgorithm;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
-use super::{ConfigError, value};
+use super::{ConfigError, Role, Slot, value};
 
 /// What certificates say. Nothing is claimed that is not listed here.
 #[derive(Clone, Debug, Deserialize)]
@@ -121,6 +121,21 @@ impl Certificate {
             ));
         }
         Ok(())
+    }
+}
+
+impl Certificate {
+    /// QcSSCD says that the key lies in a certified device; no certificate says so of a token in software (SC-02).
+    pub(super) fn check_device(&self, slots: &[Slot]) -> Result<(), ConfigError> {
+        let software = |slot: &&Slot| slot.role == Role::Holder && slot.is_software();
+        match slots.iter().find(software).map(Slot::name) {
+            Some(slot) if self.qc_statements.contains(&QcStatement::Sscd) => Err(ConfigError::key(
+                "certificate.qc_statements",
+                format!("found QcSSCD, but slot '{slot}' is a token in software"),
+                "remove it, or use a certified device",
+            )),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod audit;
 mod certificate;
+mod clock;
 mod credential;
 mod error;
 mod info;
@@ -18,7 +19,9 @@ mod server;
 mod slot;
 mod sms;
 mod store;
+mod terms;
 mod value;
+mod weakness;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -28,6 +31,7 @@ use sha2::{Digest, Sha256};
 
 pub use audit::Audit;
 pub use certificate::{Certificate, QcStatement, QcType};
+pub use clock::Clock;
 pub use credential::{Credential, PukPolicy};
 pub use error::ConfigError;
 pub use info::Info;
@@ -39,6 +43,9 @@ pub use server::{Admin, Server};
 pub use slot::{Role, Slot};
 pub use sms::{Body, Gateway, Sms, SmsLogin};
 pub use store::{Store, StoreUrl};
+pub use terms::Terms;
+pub(crate) use value::is_here;
+pub use weakness::Weakness;
 
 /// Everything an operator decides.
 #[derive(Clone, Debug, Deserialize)]
@@ -79,6 +86,12 @@ pub struct Config {
     /// The audit log.
     #[serde(default)]
     pub audit: Audit,
+    /// The terms that holders accept.
+    #[serde(default)]
+    pub terms: Option<Terms>,
+    /// Time sources.
+    #[serde(default)]
+    pub clock: Clock,
     /// SHA-256 over the settings of file and environment as merged, hexadecimal: what a change of configuration changes.
     #[serde(skip)]
     pub hash: String,
@@ -113,6 +126,9 @@ impl Config {
         }
         if let Some(path) = self.mail.password_file() {
             secret::check("mail.password_file", path)?;
+        }
+        if let Some(terms) = &self.terms {
+            terms.hash()?;
         }
         if let Some((key, path)) = self.sms.as_ref().and_then(Sms::secret_file) {
             secret::check(key, path)?;
@@ -176,6 +192,11 @@ impl Config {
         self.otp.check()?;
         self.credential.check()?;
         self.certificate.check()?;
+        self.clock.check()?;
+        if let Some(terms) = &self.terms {
+            terms.check()?;
+        }
+        self.certificate.check_device(&self.slots)?;
         if self.admin.listen == self.server.listen && self.admin.listen.port() != 0 {
             return Err(ConfigError::key(
                 "admin.listen",
@@ -193,11 +214,13 @@ impl Config {
             slots,
             mail,
             sms,
+            terms,
             ..
         } = self;
         let mut paths: Vec<&mut PathBuf> = vec![&mut server.certificate, &mut server.private_key];
         paths.extend(store.paths());
         paths.extend(mail.paths());
+        paths.extend(terms.iter_mut().flat_map(Terms::paths));
         paths.extend(sms.iter_mut().flat_map(Sms::paths));
         paths.extend(
             slots

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use hsm_adapter::pkcs11::Profile;
 use serde::{Deserialize, Deserializer};
 
 use super::{ConfigError, value};
@@ -56,6 +57,12 @@ impl Slot {
         self.name.as_deref().unwrap_or_else(|| self.token())
     }
 
+    /// Whether the token is a program.
+    pub(super) fn is_software(&self) -> bool {
+        let profile = self.profile.parse();
+        profile.is_ok_and(|profile: Profile| profile.software)
+    }
+
     /// How the token is named, label or serial: the two cannot both be there.
     fn token(&self) -> &str {
         self.token
@@ -85,6 +92,13 @@ pub(super) fn check(slots: &[Slot]) -> Result<(), ConfigError> {
                 ));
             }
             _ => {}
+        }
+        if let Err(unknown) = slot.profile.parse::<Profile>() {
+            return Err(ConfigError::key(
+                key("profile"),
+                format!("found '{}'", slot.profile),
+                unknown,
+            ));
         }
         value::positive(&key("sessions"), slot.sessions as u64)?;
         value::positive(&key("queue"), slot.queue as u64)?;

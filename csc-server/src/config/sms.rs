@@ -8,7 +8,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header::CONTENT_TYPE};
 use serde::{Deserialize, Deserializer};
-use url::{Host, Url};
+use url::Url;
 use zeroize::Zeroizing;
 
 use super::value;
@@ -272,12 +272,7 @@ fn gateway<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D:
             "move it to sms.user and sms.password_file",
         ));
     }
-    let here = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
+    let here = url.host_str().is_some_and(value::is_here);
     match url.scheme() {
         "https" => Ok(Some(url)),
         "http" if here => Ok(Some(url)),

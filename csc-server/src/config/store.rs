@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
 
 use super::{ConfigError, value};
@@ -43,8 +44,10 @@ impl Store {
                 "found a password in the URL",
                 "move it to a file of mode 0600 and name that file in store.password_file",
             )),
-            _ => value::positive("store.readers", self.readers as u64),
-        }
+            StoreUrl::Postgres(url) => verified(url),
+            StoreUrl::Sqlite(_) => Ok(()),
+        }?;
+        value::positive("store.readers", self.readers as u64)
     }
 
     pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
@@ -54,6 +57,29 @@ impl Store {
         };
         file.into_iter().chain(&mut self.password_file)
     }
+}
+
+/// A database on another machine is reached by TLS whose server is verified, name included (SC-68).
+fn verified(url: &Url) -> Result<(), ConfigError> {
+    let options: PgConnectOptions = url.as_str().parse().map_err(|_| {
+        ConfigError::key(
+            "store.url",
+            "found a parameter that is not known",
+            "write postgres://user@host/database?sslmode=verify-full",
+        )
+    })?;
+    let here = options.get_socket().is_some() || value::is_here(options.get_host());
+    if here || matches!(options.get_ssl_mode(), PgSslMode::VerifyFull) {
+        return Ok(());
+    }
+    Err(ConfigError::key(
+        "store.url",
+        format!(
+            "found a database at '{}' without verified TLS",
+            options.get_host()
+        ),
+        "add ?sslmode=verify-full, and &sslrootcert=/path/to/ca.pem when its CA is your own",
+    ))
 }
 
 impl FromStr for StoreUrl {

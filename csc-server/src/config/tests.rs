@@ -167,6 +167,59 @@ fn every_mistake_names_its_key_what_was_found_and_the_remedy() {
         ),
         (
             "[info]",
+            "[clock]\nsources = [\"ntp.example\", \"https://ntp.example\"]\n[info]",
+            "clock.sources[1]: found 'https://ntp.example'; write the name or address of an SNTP server, such as \"ntp.example\" or \"192.0.2.1:123\"",
+        ),
+        (
+            "sqlite:state/csc.db",
+            "postgres://csc@db.example/csc",
+            "store.url: found a database at 'db.example' without verified TLS; add ?sslmode=verify-full, and &sslrootcert=/path/to/ca.pem \
+             when its CA is your own",
+        ),
+        (
+            "sqlite:state/csc.db",
+            "postgres://csc@192.0.2.7/csc?sslmode=require",
+            "store.url: found a database at '192.0.2.7' without verified TLS; add ?sslmode=verify-full, and &sslrootcert=/path/to/ca.pem \
+             when its CA is your own",
+        ),
+        (
+            "sqlite:state/csc.db",
+            "postgres://csc@localhost/csc?host=db.example&sslmode=verify-ca",
+            "store.url: found a database at 'db.example' without verified TLS; add ?sslmode=verify-full, and &sslrootcert=/path/to/ca.pem \
+             when its CA is your own",
+        ),
+        (
+            "[certificate]",
+            "[certificate]\nqc_statements = [\"QcCompliance\", \"QcSSCD\"]",
+            "certificate.qc_statements: found QcSSCD, but slot 'holders' is a token in software; remove it, or use a certified device",
+        ),
+        (
+            "token = \"issuer\"",
+            "token = \"issuer\"\nprofile = \"enigma\"",
+            "slot[1].profile: found 'enigma'; use one of softhsm2, kryoptic",
+        ),
+        (
+            "[info]",
+            "[terms]\nversion = \" \"\nfile = \"terms.pdf\"\nurl = \"https://sign.example/terms\"\n[info]",
+            "terms.version: found ' '; write a name of 1 to 64 characters, such as \"2026-11\"",
+        ),
+        (
+            "[info]",
+            "[terms]\nversion = \"1\"\nfile = \"terms.pdf\"\nurl = \"http://sign.example/terms\"\n[info]",
+            "terms.url: found 'http://sign.example/terms'; write the https URL where holders read it",
+        ),
+        (
+            "[info]",
+            "[clock]\nstop = \"6s\"\n[info]",
+            "clock.stop: found 6 s; write at most 5s",
+        ),
+        (
+            "[info]",
+            "[clock]\nwarn = \"3s\"\nstop = \"2s\"\n[info]",
+            "clock.warn: found 3 s; write at most clock.stop",
+        ),
+        (
+            "[info]",
             "max_body_bytes = 0\n[info]",
             "server.max_body_bytes: found 0; write a number greater than zero",
         ),
@@ -260,7 +313,7 @@ fn every_mistake_names_its_key_what_was_found_and_the_remedy() {
             "[mail]",
             "[mails]",
             "mails: found an unknown field `mails`; use one of `server`, `admin`, `info`, `store`, `slot`, `mail`, \
-          `sms`, `lifetime`, `pin`, `otp`, `credential`, `certificate`, `audit`",
+          `sms`, `lifetime`, `pin`, `otp`, `credential`, `certificate`, `audit`, `terms`, `clock`",
         ),
         (
             "outbox = \"outbox\"",
@@ -431,6 +484,61 @@ fn every_mistake_names_its_key_what_was_found_and_the_remedy() {
 }
 
 #[test]
+fn a_database_here_or_behind_verified_tls_is_taken() {
+    for url in [
+        "postgres://csc@localhost/csc",
+        "postgres://csc@127.0.0.1/csc?sslmode=disable",
+        "postgres://csc@[::1]/csc",
+        "postgres://csc@localhost/csc?host=/run/postgresql",
+        "postgres://csc@db.example/csc?sslmode=verify-full",
+    ] {
+        let text = VALID.replace("sqlite:state/csc.db", url);
+        read(&text, &[])
+            .1
+            .unwrap_or_else(|error| panic!("{url}: {error}"));
+    }
+}
+
+#[test]
+fn each_setting_that_weakens_the_service_is_named() {
+    let weak = |text: &str| -> Vec<String> {
+        let config = read(text, &[]).1.unwrap();
+        config
+            .weaknesses()
+            .into_iter()
+            .map(|weak| weak.key)
+            .collect()
+    };
+    let always = ["slot[0].profile", "slot[1].profile"];
+    let strong = VALID.replace("outbox = \"outbox\"", "smtp = \"smtps://mail.example\"")
+        + "[clock]\nsources = [\"ntp.example\"]\n\
+           [terms]\nversion = \"1\"\nfile = \"terms.pdf\"\nurl = \"https://sign.example/terms\"\n";
+    assert_eq!(weak(&strong), always);
+    let defaults = [&always[..], &["mail.outbox", "clock.sources", "terms"]].concat();
+    assert_eq!(weak(VALID), defaults);
+    for (section, key) in [
+        ("[sms]\noutbox = \"outbox\"", "sms.outbox"),
+        (
+            "[lifetime]\nsad = \"31m\"\nauthorization = \"1h\"",
+            "lifetime.sad",
+        ),
+        ("[pin]\nmax_failures = 6", "pin.max_failures"),
+        ("[pin.argon2]\nmemory = 19455", "pin.argon2"),
+        ("[pin.argon2]\npasses = 1", "pin.argon2"),
+        ("[otp]\nmax_failures = 11", "otp.max_failures"),
+        ("[otp]\ndrift = 2", "otp.drift"),
+        ("[credential]\npuk = \"reset\"", "credential.puk"),
+        (
+            "[audit]\ncheckpoint_every = \"61s\"",
+            "audit.checkpoint_every",
+        ),
+    ] {
+        let found = weak(&format!("{strong}{section}\n"));
+        assert_eq!(found, [&always[..], &[key]].concat(), "{section}");
+    }
+}
+
+#[test]
 fn a_missing_section_and_broken_toml_are_named() {
     let (head, _) = VALID.split_once("[mail]").unwrap();
     assert_eq!(refusal(head), "mail: found nothing; add it to the file");
@@ -529,10 +637,11 @@ fn the_example_configuration_loads_and_shows_the_defaults() {
         pin,
         otp,
         credential,
+        clock,
         ..
     } = &config;
     assert_eq!(
-        format!("{:?}", (admin, lifetime, pin, otp, credential)),
+        format!("{:?}", (admin, lifetime, pin, otp, credential, clock)),
         format!(
             "{:?}",
             (
@@ -540,7 +649,8 @@ fn the_example_configuration_loads_and_shows_the_defaults() {
                 Lifetime::default(),
                 Pin::default(),
                 Otp::default(),
-                Credential::default()
+                Credential::default(),
+                Clock::default()
             )
         )
     );

@@ -1,6 +1,7 @@
 //! Values written as text, and the words in which they are refused.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -59,6 +60,15 @@ pub(super) fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<url::Url
             "write an absolute URL, such as https://sign.example",
         )
     })
+}
+
+/// Whether a host is this machine: then nobody is on the way to it.
+pub(crate) fn is_here(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || address
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// A limit that must let something through.

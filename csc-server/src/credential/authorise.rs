@@ -1,10 +1,10 @@
 //! The explicit mode: PIN and OTP come with the call (CSC v1 11.6, v2 11.6).
 
-use hsm_adapter::{Content, Factor as Proven, Pin, Secret};
+use hsm_adapter::{Content, Factor as Proven, Pin, Secret, version_of};
 
 use super::{
     Credential, Error, Keys, Order,
-    refusal::{Asked, alarm, refused},
+    refusal::{Asked, refused},
     sad,
 };
 use crate::{
@@ -125,7 +125,7 @@ impl Keys {
             .await?;
 
         let id = ActivationId::random();
-        let secret = Secret::random()?;
+        let secret = self.vault.secret().await?;
         let proven = |kind: &str, id: &str| Proven {
             kind: kind.into(),
             id: id.into(),
@@ -177,8 +177,7 @@ impl Keys {
         if let Some(factor) = self.factors.find(&credential.factor).await? {
             return Ok(factor);
         }
-        alarm(&self.store, credential, self.clock.now()).await?;
-        Err(Error::Damaged)
+        Err(self.damaged(credential, self.clock.now()).await?)
     }
 
     /// Takes the OTP and reserves a PIN try; `asked` is recorded with it.
@@ -254,9 +253,9 @@ impl Keys {
                 let row = tx.find(RIGHT, params![&credential.id]).await?;
                 let version = row.ok_or(StoreError::Corrupt("a credential in use"))?.get(0)?;
                 tx.execute(
-                    "INSERT INTO activation (id, version, kind, credential, client, grant_id, secret_hash, content, wrapped, state, remaining,
+                    "INSERT INTO activation (id, version, kind, credential, client, grant_id, secret_hash, content, wrapped, masters, state, remaining,
                          expires, ends, created)
-                     VALUES ($1, 1, 'sad', $2, $3, $11, $4, $5, $6, 'active', $7, $8, $9, $10)",
+                     VALUES ($1, 1, 'sad', $2, $3, $11, $4, $5, $6, $12, 'active', $7, $8, $9, $10)",
                     params![
                         &id,
                         &credential.id,
@@ -268,7 +267,8 @@ impl Keys {
                         content.expires,
                         ends,
                         content.issued,
-                        grant.as_str()
+                        grant.as_str(),
+                        version_of([wrapped.as_slice()])
                     ],
                 )
                 .await?;
@@ -299,7 +299,7 @@ impl Keys {
     ) -> Result<Error, StoreError> {
         let wrong_pin = matches!(error, Error::WrongPin);
         if matches!(error, Error::Damaged) {
-            alarm(&self.store, credential, now).await?;
+            self.damaged(credential, now).await?;
         }
         let (credential, client) = (credential.clone(), client.to_string());
         let limit = i64::from(self.policy.max_pin_failures);

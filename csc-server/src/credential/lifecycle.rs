@@ -2,9 +2,8 @@
 //! authorised before ends with it.
 
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
-use super::{Credential, Error, Keys, Status, TABLE, refusal::alarm};
+use super::{Credential, Error, Keys, Status, TABLE};
 use crate::{
     audit::{self, Event},
     clock::Millis,
@@ -26,7 +25,8 @@ impl Keys {
     /// Reactivates a suspended credential.
     ///
     /// # Errors
-    /// [`Error::WrongState`] when it is not suspended: nothing brings a revoked one back.
+    /// [`Error::WrongState`] when it is not suspended: nothing brings a revoked one back; [`Error::Damaged`] when its record is not what
+    /// it was.
     pub async fn reactivate(&self, credential: &Credential) -> Result<(), Error> {
         self.change_status(credential, &[Status::Suspended], Status::Active)
             .await
@@ -63,17 +63,6 @@ impl Keys {
             .await
     }
 
-    /// Whether the record is what the service wrote; alarms when not.
-    async fn unchanged(&self, credential: &Credential, now: Millis) -> Result<(), Error> {
-        let key = &credential.key;
-        let mac = self.vault.record_mac(key.masters, &key.record).await?;
-        if bool::from(mac.ct_eq(&key.record_mac)) {
-            return Ok(());
-        }
-        alarm(&self.store, credential, now).await?;
-        Err(Error::Damaged)
-    }
-
     async fn change_status(
         &self,
         credential: &Credential,
@@ -84,19 +73,24 @@ impl Keys {
             return Err(Error::WrongState(credential.status.name()));
         }
         let now = self.clock.now();
-        match self.unchanged(credential, now).await {
-            // What was changed is not made good by a new MAC; but nothing keeps a key from being destroyed.
-            Err(Error::Damaged) if to == Status::Revoked => {}
-            unchanged => unchanged?,
-        }
         let mut next = Credential {
             status: to,
             ..credential.clone()
         };
         if to == Status::Revoked {
-            next.destroy();
+            next = next.without_key();
         }
-        let next = self.recorded(next).await?;
+        let as_recorded = self.is_as_recorded(credential).await?;
+        let mac = if as_recorded {
+            self.recorded(next).await?.key.record_mac
+        } else {
+            let damaged = self.damaged(credential, now).await?;
+            if to == Status::Active {
+                return Err(damaged);
+            }
+            // It may be taken out of use; what somebody else wrote is not blessed thereby, neither by a MAC nor by the log.
+            credential.key.record_mac.clone()
+        };
         let name = credential.description.clone();
         let message = match to {
             Status::Suspended => Message::Suspended { credential: name },
@@ -116,7 +110,7 @@ impl Keys {
                             &of.id,
                             of.status.name(),
                             to.name(),
-                            next.key.record_mac.clone(),
+                            mac.clone(),
                             of.key.record_mac.clone()
                         ],
                     )
@@ -126,10 +120,13 @@ impl Keys {
                 };
                 end_activations(tx, &of, now).await?;
                 if to == Status::Revoked {
-                    destroy(tx, &of, &next, now).await?;
+                    destroy(tx, &of, &mac, now).await?;
                 }
                 let (credential, version) = (of.id.to_string(), row.get(0)?);
-                let record = TABLE.record(tx, &of.id).await?;
+                let record = match as_recorded {
+                    true => Some(TABLE.record(tx, &of.id).await?),
+                    false => None,
+                };
                 let event = match to {
                     Status::Suspended => Event::CertSuspended {
                         credential,
@@ -199,9 +196,10 @@ pub(super) async fn pseudonym(tx: &mut Tx, credential: &str) -> Result<String, S
 }
 
 impl Credential {
-    /// Leaves nothing of the key, nor of what opens it.
-    fn destroy(&mut self) {
-        let key = &mut self.key;
+    /// The credential with nothing left of its key, nor of what opens it.
+    pub(super) fn without_key(&self) -> Self {
+        let mut without = self.clone();
+        let key = &mut without.key;
         for part in [
             &mut key.key_blob,
             &mut key.w_pin,
@@ -210,35 +208,34 @@ impl Credential {
         ] {
             part.clear();
         }
-        self.puk = None;
+        without.puk = None;
+        without
     }
 }
 
-/// Destroys a key: whatever opens it, and itself.
-async fn destroy(
+/// Destroys a key: whatever opens it, and itself; the record is that of a credential without one. False when it was destroyed
+/// before.
+pub(super) async fn destroy(
     tx: &mut Tx,
     credential: &Credential,
-    destroyed: &Credential,
+    record_mac: &[u8],
     now: Millis,
-) -> Result<(), StoreError> {
-    let key = &destroyed.key;
-    tx.execute(
-        "UPDATE credential SET key_blob = $2, w_pin = $3, pin_check = $4, pin_salt = $5, puk_salt = NULL, puk_cost = NULL,
-             puk_check = NULL, puk_masters = NULL, w_puk = NULL
-         WHERE id = $1",
-        params![
-            &credential.id,
-            key.key_blob.clone(),
-            key.w_pin.clone(),
-            key.pin_check.clone(),
-            key.salt.clone()
-        ],
+) -> Result<bool, StoreError> {
+    let none: &[u8] = &[];
+    let destroyed = tx.execute(
+        "UPDATE credential SET key_blob = $2, w_pin = $2, pin_check = $2, pin_salt = $2, puk_salt = NULL, puk_cost = NULL,
+             puk_check = NULL, puk_masters = NULL, w_puk = NULL, store = NULL, record_mac = $3
+         WHERE id = $1 AND store IS NOT NULL",
+        params![&credential.id, none, record_mac],
     )
     .await?;
+    if destroyed == 0 {
+        return Ok(false);
+    }
     let event = Event::KeyDestroyed {
         credential: credential.id.to_string(),
         blob_hash: hex::encode(Sha256::digest(&credential.key.key_blob)),
     };
     audit::record(tx, now, &credential.pseudonym, &event);
-    Ok(())
+    Ok(true)
 }

@@ -4,21 +4,26 @@
 //! gives a SAD, [`Keys::redeem`] counts the SAD down and gives a [`Permit`], and only [`crate::signing::Signer`] takes one.
 
 mod authorise;
+mod expiry;
 pub mod history;
 mod lifecycle;
 mod order;
 mod owned;
 mod pin;
 mod refusal;
+pub mod reseal;
 mod sad;
 
 use std::time::Duration;
 
 use hsm_adapter::{HsmError, Vault, VaultError};
+use subtle::ConstantTimeEq;
 
 pub use authorise::{Approval, Issued};
+pub use expiry::Expired;
 pub use order::{Hash, Order, SignOrder};
 pub use owned::{Credential, Status, TABLE};
+pub(crate) use reseal::oldest;
 pub use sad::{Permit, SIGNINGS, TABLE as ACTIVATIONS};
 
 use crate::{clock::Clock, factor::Factors, store::Store, store::StoreError};
@@ -142,6 +147,17 @@ impl Keys {
             vault,
             factors,
             policy,
+        }
+    }
+
+    /// Whether the record is what the service wrote.
+    async fn is_as_recorded(&self, credential: &Credential) -> Result<bool, HsmError> {
+        let key = &credential.key;
+        match self.vault.record_mac(key.masters, &key.record).await {
+            Ok(mac) => Ok(mac.ct_eq(&key.record_mac).into()),
+            // Of master keys that there are not.
+            Err(HsmError::Refused(_)) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

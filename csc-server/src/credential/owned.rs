@@ -22,7 +22,7 @@ pub const TABLE: audit::Table = audit::table!(
     recorded [
         "holder", "factor", "status", "description", "multisign", "generation", "algorithm", "spki", "spki_hash",
         "pin_check", "pin_salt", "pin_cost", "puk_salt", "puk_cost", "puk_check", "certificate", "not_before", "not_after",
-        "created", "length(key_blob)", "length(w_pin)", "length(w_puk)",
+        "created", "length(key_blob)", "length(w_pin)", "length(w_puk)", "CASE WHEN store IS NULL THEN 0 ELSE 1 END",
     ]
 );
 

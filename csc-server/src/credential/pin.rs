@@ -1,9 +1,9 @@
 //! PIN and PUK: the holder changes the one, and with the other gets out of a lock. Nobody else can: there is no way to a key but through what
 //! the holder knows.
 
-use hsm_adapter::{HsmError, Pin, Puk, SealedKey, SealedPuk};
+use hsm_adapter::{HsmError, Pin, Puk, SealedKey, SealedPuk, version_of};
 
-use super::{Credential, Error, Keys, TABLE, refusal::alarm};
+use super::{Credential, Error, Keys, TABLE};
 use crate::{
     audit::{self, Event},
     clock::Millis,
@@ -83,6 +83,7 @@ impl Keys {
                 self.store
                     .write(async move |tx| puk_was_right(tx, &of, now).await)
                     .await?;
+                self.refresh_puk(credential, puk).await;
                 Ok(())
             }
             Err(error) => Err(self.wrong_puk(credential, error.into()).await?),
@@ -112,12 +113,14 @@ impl Keys {
                 self.store
                     .write(async move |tx| puk_was_right(tx, &of, now).await)
                     .await?;
-                let event = |credential, version, record| Event::PinReset {
+                let event: Resealed = |credential, version, record| Event::PinReset {
                     credential,
                     version,
                     record,
                 };
-                self.store_new_pin(credential, next, event).await
+                self.store_new_pin(credential, next, event).await?;
+                self.refresh_puk(credential, puk).await;
+                Ok(())
             }
             Err(error) => Err(self.wrong_puk(credential, error.into()).await?),
         }
@@ -137,18 +140,43 @@ impl Keys {
                 version,
                 record,
             };
-            let (old, of, now) = (
-                credential.key.w_pin.clone(),
-                credential.clone(),
-                self.clock.now(),
-            );
+            let (of, now) = (credential.clone(), self.clock.now());
             self.store
-                .write(async move |tx| replace_seal(tx, &of, &old, &next, event, now).await)
+                .write(async move |tx| replace_seal(tx, &of, &next, event, now).await)
                 .await?;
             Ok::<_, Error>(())
         };
         if let Err(error) = refreshed.await {
             tracing::warn!(credential = %credential.id, %error, "a key could not be sealed anew");
+        }
+    }
+
+    /// The same of a PUK, which was judged just before.
+    async fn refresh_puk(&self, credential: &Credential, puk: &Puk) {
+        let refreshed = async {
+            // As it is now: with the PUK came a new PIN, perhaps.
+            let found = Credential::by_id(&self.store, &credential.id).await?;
+            let old = found.ok_or(Error::Unknown)?;
+            let Some(sealed) = old
+                .puk
+                .as_ref()
+                .filter(|puk| !self.vault.is_current_puk(puk))
+            else {
+                return Ok(());
+            };
+            let resealed = self.vault.reseal_puk(&old.key, sealed, puk).await?;
+            let next = Credential {
+                puk: Some(resealed),
+                ..old.clone()
+            };
+            let (next, now) = (self.recorded(next).await?, self.clock.now());
+            self.store
+                .write(async move |tx| replace_puk(tx, &old, &next, now).await)
+                .await?;
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = refreshed.await {
+            tracing::warn!(credential = %credential.id, %error, "a PUK could not be sealed anew");
         }
     }
 
@@ -168,11 +196,11 @@ impl Keys {
                 },
             )
             .await?;
-        let (old, of) = (credential.key.w_pin.clone(), credential.clone());
+        let of = credential.clone();
         let replaced = self
             .store
             .write(async move |tx| {
-                let replaced = replace_seal(tx, &of, &old, &next, event, now).await?;
+                let replaced = replace_seal(tx, &of, &next, event, now).await?;
                 if replaced {
                     super::lifecycle::end_activations(tx, &of, now).await?;
                     tx.execute(
@@ -276,7 +304,7 @@ impl Keys {
     async fn wrong_puk(&self, credential: &Credential, error: Error) -> Result<Error, StoreError> {
         let now = self.clock.now();
         if matches!(error, Error::Damaged) {
-            alarm(&self.store, credential, now).await?;
+            self.damaged(credential, now).await?;
         }
         let (of, wrong) = (credential.clone(), matches!(error, Error::WrongPuk));
         self.store
@@ -331,11 +359,10 @@ async fn puk_was_right(
 /// The event of a credential, by its version and record.
 type Resealed = fn(String, i64, String) -> Event;
 
-/// Replaces what the PIN opens, if it is still what was read.
+/// Replaces what the PIN opens, if PIN and record are still what was read.
 async fn replace_seal(
     tx: &mut Tx,
     credential: &Credential,
-    old: &[u8],
     next: &SealedKey,
     event: Resealed,
     now: Millis,
@@ -343,18 +370,20 @@ async fn replace_seal(
     let cost = serde_json::to_string(&next.cost).unwrap_or_default();
     let replaced = tx
         .find(
-            "UPDATE credential SET w_pin = $3, pin_check = $4, pin_salt = $5, pin_cost = $6, masters = $7, record_mac = $8,
-                 version = version + 1
-             WHERE id = $1 AND w_pin = $2 RETURNING version",
+            "UPDATE credential SET w_pin = $4, pin_check = $5, pin_salt = $6, pin_cost = $7, masters = $8, record_mac = $9,
+                 store = CASE WHEN store > $10 THEN $10 ELSE store END, version = version + 1
+             WHERE id = $1 AND pin_check = $2 AND record_mac = $3 RETURNING version",
             params![
                 &credential.id,
-                old,
+                credential.key.pin_check.clone(),
+                credential.key.record_mac.clone(),
                 next.w_pin.clone(),
                 next.pin_check.clone(),
                 next.salt.clone(),
                 cost.as_str(),
                 next.masters,
-                next.record_mac.clone()
+                next.record_mac.clone(),
+                version_of([next.w_pin.as_slice()])
             ],
         )
         .await?;
@@ -365,4 +394,44 @@ async fn replace_seal(
     let event = event(credential.id.to_string(), row.get(0)?, record);
     audit::record(tx, now, &credential.pseudonym, &event);
     Ok(true)
+}
+
+/// Replaces what the PUK opens, if PUK and record are still what was read.
+async fn replace_puk(
+    tx: &mut Tx,
+    old: &Credential,
+    next: &Credential,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let Some(puk) = &next.puk else {
+        return Ok(());
+    };
+    let cost = serde_json::to_string(&puk.cost).unwrap_or_default();
+    let replaced = tx
+        .find(
+            "UPDATE credential SET puk_check = $3, puk_salt = $4, puk_cost = $5, puk_masters = $6, w_puk = $7, record_mac = $8,
+                 store = CASE WHEN store > $9 THEN $9 ELSE store END, version = version + 1
+             WHERE id = $1 AND record_mac = $2 RETURNING version",
+            params![
+                &old.id,
+                old.key.record_mac.clone(),
+                puk.check.clone(),
+                puk.salt.clone(),
+                cost.as_str(),
+                puk.masters,
+                puk.w_puk.clone(),
+                next.key.record_mac.clone(),
+                version_of(puk.w_puk.as_deref())
+            ],
+        )
+        .await?;
+    if let Some(mut row) = replaced {
+        let event = Event::KeyResealed {
+            credential: old.id.to_string(),
+            version: row.get(0)?,
+            record: TABLE.record(tx, &old.id).await?,
+        };
+        audit::record(tx, now, &old.pseudonym, &event);
+    }
+    Ok(())
 }

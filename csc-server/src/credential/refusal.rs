@@ -1,6 +1,6 @@
 //! Refusals are events too: who tries SADs that are not his, or hashes that nobody approved, is seen (SC-80).
 
-use super::{Credential, Error};
+use super::{Credential, Error, Keys};
 use crate::{
     audit::{self, Act, Event},
     clock::Millis,
@@ -20,17 +20,20 @@ pub(super) enum Asked<'a> {
     },
 }
 
-/// Alarms: a row is not what the service wrote.
-pub(super) async fn alarm(
-    store: &Store,
-    credential: &Credential,
-    now: Millis,
-) -> Result<(), StoreError> {
-    tracing::error!(credential = %credential.id, "a credential or an activation of it fails its integrity check");
-    let event = Event::KeyIntegrityFail {
-        credential: credential.id.to_string(),
-    };
-    audit::note(store, now, &credential.pseudonym, event).await
+impl Keys {
+    /// Alarms: a row is not what the service wrote.
+    pub(super) async fn damaged(
+        &self,
+        credential: &Credential,
+        now: Millis,
+    ) -> Result<Error, StoreError> {
+        tracing::error!(credential = %credential.id, "a credential or an activation of it fails its integrity check");
+        let event = Event::KeyIntegrityFail {
+            credential: credential.id.to_string(),
+        };
+        audit::note(&self.store, now, &credential.pseudonym, event).await?;
+        Ok(Error::Damaged)
+    }
 }
 
 /// Records the refusal, unless another event tells of it or it is a failure of ours; gives the error back.

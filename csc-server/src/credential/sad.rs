@@ -10,12 +10,12 @@
 
 use std::time::Duration;
 
-use hsm_adapter::{Activation, Content, Digest, Scheme, SealedKey, Secret};
+use hsm_adapter::{Activation, Content, Digest, Scheme, SealedKey, Secret, version_of};
 use sha2::{Digest as _, Sha256};
 
 use super::{
     Credential, Error, Hash, Issued, Keys, SignOrder, lifecycle,
-    refusal::{Asked, alarm, refused},
+    refusal::{Asked, refused},
 };
 use crate::{
     audit::{self, Act, Event},
@@ -226,6 +226,9 @@ impl Sad {
             "active" | "spent" => {}
             _ => return Err(Error::InvalidSad),
         }
+        if content.is_of_the_future(now) {
+            return Err(Error::InvalidSad);
+        }
         Ok(Stored {
             content,
             octets,
@@ -350,7 +353,7 @@ impl Keys {
             Err(error) => {
                 let (store, now) = (&self.store, self.clock.now());
                 if let (Error::Damaged, Some(credential)) = (&error, credential) {
-                    alarm(store, credential, now).await?;
+                    self.damaged(credential, now).await?;
                 }
                 Err(refused(store, now, access, credential, id.as_ref(), asked, error).await)
             }
@@ -382,7 +385,7 @@ impl Keys {
         };
         let octets =
             serde_json::to_vec(&content).map_err(|_| StoreError::Corrupt("an activation"))?;
-        let secret = Secret::random()?;
+        let secret = self.vault.secret().await?;
         let (old_hash, new_hash) = (secret_hash(&sad.secret), secret_hash(&secret));
         let from = Activation {
             content: stored.octets,
@@ -408,12 +411,22 @@ impl Keys {
             .write(async move |tx| {
                 let changed = tx
                     .find(
-                        "UPDATE activation SET secret_hash = $3, content = $4, wrapped = $5, expires = $6, state = 'active',
+                        "UPDATE activation SET secret_hash = $3, content = $4, wrapped = $5, masters = $9, expires = $6, state = 'active',
                              version = version + 1
                          WHERE id = $1 AND secret_hash = $2 AND state IN ('active', 'spent') AND remaining = $8
                              AND remaining > 0 AND expires > $7
                          RETURNING version",
-                        params![&id, old_hash, new_hash, octets.clone(), wrapped.clone(), expires, now, remaining],
+                        params![
+                            &id,
+                            old_hash,
+                            new_hash,
+                            octets.clone(),
+                            wrapped.clone(),
+                            expires,
+                            now,
+                            remaining,
+                            version_of([wrapped.as_slice()])
+                        ],
                     )
                     .await?;
                 let Some(mut row) = changed else {

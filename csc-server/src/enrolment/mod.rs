@@ -2,7 +2,7 @@
 
 mod pin;
 
-use hsm_adapter::{Cost, HsmError, KeyAlgorithm, Puk, Vault, VaultError};
+use hsm_adapter::{Cost, HsmError, KeyAlgorithm, NewKey, Puk, Vault, VaultError};
 use sha2::{Digest, Sha256};
 
 pub use pin::{NewPin, PinError};
@@ -25,6 +25,11 @@ pub enum Error {
     /// RSA-2048 is for measurements only.
     #[error("{0} is not allowed for new certificates; use rsa-3072, rsa-4096, p256, p384 or p521")]
     Algorithm(&'static str),
+    /// The HSM does not make keys at random.
+    #[error(
+        "the HSM made a key that was there before; do not use it until its random numbers are examined"
+    )]
+    KnownKey,
     /// The CA.
     #[error(transparent)]
     Ca(#[from] ca::Error),
@@ -38,6 +43,10 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// What the audit log vouches for of the public keys that ever were.
+pub const PUBLIC_KEYS: audit::Table =
+    audit::table!("public_key", key ["spki_hash"], told ["created"], recorded []);
 
 /// What kind of credential.
 #[derive(Clone, Debug)]
@@ -54,6 +63,17 @@ pub struct Request {
     pub country: String,
     /// What a PUK may do.
     pub puk: PukPolicy,
+    /// What the holder accepts with it, where the provider has published terms.
+    pub terms: Option<Terms>,
+}
+
+/// A version of the provider's terms.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Its name.
+    pub version: String,
+    /// SHA-256 of the document, hexadecimal.
+    pub hash: String,
 }
 
 /// Makes credentials.
@@ -86,10 +106,30 @@ impl Enrolment {
             return Err(Error::Algorithm(request.algorithm.name()));
         }
         let id = CredentialId::random();
-        let key = self
+        let subject = ca::Subject {
+            common_name: format!("{} {}", holder.given_name, holder.surname),
+            given_name: holder.given_name.clone(),
+            surname: holder.surname.clone(),
+            serial_number: None,
+            country: request.country.clone(),
+            dn_qualifier: id.to_string(),
+        };
+        let NewKey {
+            key,
+            request: proof,
+            device,
+        } = self
             .vault
-            .generate(id.as_str(), 1, request.algorithm, pin.pin())
+            .generate(
+                id.as_str(),
+                1,
+                request.algorithm,
+                pin.pin(),
+                &subject.der()?,
+            )
             .await?;
+        let spki_hash: [u8; 32] = Sha256::digest(&key.spki).into();
+        self.never_before(spki_hash).await?;
         let (puk, sealed_puk) = match request.puk {
             PukPolicy::Strict => (None, None),
             policy => {
@@ -99,25 +139,19 @@ impl Enrolment {
             }
         };
         let now = self.clock.now();
-        let subject = ca::Subject {
-            common_name: format!("{} {}", holder.given_name, holder.surname),
-            given_name: holder.given_name.clone(),
-            surname: holder.surname.clone(),
-            serial_number: None,
-            country: request.country.clone(),
-            dn_qualifier: id.to_string(),
-        };
         let certificate = self
             .ca
             .issue(
                 &self.profile,
                 &subject,
                 &key.spki,
+                &proof,
                 &ca::random_serial(),
                 now,
             )
             .await?;
         let validity = ca::validity_of(&certificate)?;
+        let terms = request.terms;
         let mut made = Credential {
             id: id.clone(),
             holder: holder.id.clone(),
@@ -136,32 +170,80 @@ impl Enrolment {
         let record = made.record();
         let mac = self.vault.record_mac(made.key.masters, &record).await?;
         made.key.record_mac = mac.to_vec();
+        let generated = Event::KeyGenerated {
+            credential: id.to_string(),
+            algorithm: made.key.algorithm.name(),
+            spki_hash: hex::encode(spki_hash),
+            request_hash: hex::encode(Sha256::digest(&proof)),
+            device,
+        };
         self.store
-            .write(async move |tx| insert(tx, &made, now).await)
+            .write(async move |tx| {
+                insert(tx, &made, now).await?;
+                let person = made.pseudonym.as_str();
+                audit::record(tx, now, person, &generated);
+                let issued = Event::CertIssued {
+                    credential: made.id.to_string(),
+                    certificate_hash: made.certificate_hash(),
+                };
+                audit::record(tx, now, person, &issued);
+                if let Some(Terms { version, hash }) = terms.clone() {
+                    let credential = made.id.to_string();
+                    let accepted = Event::TermsAccepted {
+                        credential,
+                        version,
+                        hash,
+                    };
+                    audit::record(tx, now, person, &accepted);
+                }
+                let activated = Event::CertActivated {
+                    credential: made.id.to_string(),
+                    record: credential::TABLE.record(tx, &made.id).await?,
+                };
+                audit::record(tx, now, person, &activated);
+                Ok(())
+            })
             .await?;
         Ok((id, puk))
+    }
+
+    /// Takes a public key into the list of all that ever were, before it is certified: no key has two certificates or two holders, and one
+    /// that was destroyed does not come back.
+    async fn never_before(&self, spki_hash: [u8; 32]) -> Result<(), Error> {
+        let now = self.clock.now();
+        let inserted = self
+            .store
+            .write(async move |tx| {
+                let sql = "INSERT INTO public_key (spki_hash, created) VALUES ($1, $2) ON CONFLICT (spki_hash) DO NOTHING";
+                let inserted = tx.execute(sql, params![spki_hash, now]).await?;
+                if inserted == 1 {
+                    let spki_hash = hex::encode(spki_hash);
+                    audit::record(tx, now, "", &Event::KeyTaken { spki_hash });
+                }
+                Ok(inserted)
+            })
+            .await?;
+        if inserted == 1 {
+            Ok(())
+        } else {
+            Err(Error::KnownKey)
+        }
     }
 }
 
 async fn insert(tx: &mut Tx, made: &Credential, now: Millis) -> Result<(), StoreError> {
-    let Credential {
-        id,
-        key,
-        puk,
-        certificate,
-        pseudonym,
-        ..
-    } = made;
+    let Credential { key, puk, .. } = made;
     let json = |cost: &Cost| serde_json::to_string(cost).unwrap_or_default();
+    let w_puk = puk.as_ref().and_then(|puk| puk.w_puk.clone());
     tx.execute(
         "INSERT INTO credential (id, version, holder, factor, status, description, multisign, generation, algorithm, spki,
              spki_hash, key_blob, w_pin, pin_check, pin_salt, pin_cost, masters, pin_failures, certificate,
              not_before, not_after, record_mac, created, puk_salt, puk_cost, puk_check, puk_masters, w_puk,
-             puk_failures, unblocks)
+             store, puk_failures, unblocks)
          VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, $17, $18, $19, $20, $21,
-             $22, $23, $24, $25, $26, 0, 0)",
+             $22, $23, $24, $25, $26, $27, 0, 0)",
         params![
-            id,
+            &made.id,
             &made.holder,
             &made.factor,
             made.status.name(),
@@ -177,7 +259,7 @@ async fn insert(tx: &mut Tx, made: &Credential, now: Millis) -> Result<(), Store
             key.salt.clone(),
             json(&key.cost),
             key.masters,
-            certificate.clone(),
+            made.certificate.clone(),
             made.not_before,
             made.not_after,
             key.record_mac.clone(),
@@ -186,25 +268,10 @@ async fn insert(tx: &mut Tx, made: &Credential, now: Millis) -> Result<(), Store
             puk.as_ref().map(|puk| json(&puk.cost)),
             puk.as_ref().map(|puk| puk.check.clone()),
             puk.as_ref().map(|puk| puk.masters),
-            puk.as_ref().and_then(|puk| puk.w_puk.clone())
+            w_puk.clone(),
+            credential::oldest(&key.key_blob, &key.w_pin, w_puk.as_deref())
         ],
     )
-    .await?;
-    let generated = Event::KeyGenerated {
-        credential: id.to_string(),
-        algorithm: key.algorithm.name(),
-        spki_hash: hex::encode(Sha256::digest(&key.spki)),
-    };
-    audit::record(tx, now, pseudonym, &generated);
-    let issued = Event::CertIssued {
-        credential: id.to_string(),
-        certificate_hash: made.certificate_hash(),
-    };
-    audit::record(tx, now, pseudonym, &issued);
-    let activated = Event::CertActivated {
-        credential: id.to_string(),
-        record: credential::TABLE.record(tx, id).await?,
-    };
-    audit::record(tx, now, pseudonym, &activated);
-    Ok(())
+    .await
+    .map(drop)
 }

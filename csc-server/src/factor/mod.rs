@@ -11,6 +11,7 @@
 mod claim;
 mod device;
 mod record;
+pub mod reseal;
 pub mod seeds;
 mod sent;
 mod token;

@@ -1,6 +1,6 @@
 //! A factor as it rests: a row under a MAC.
 
-use hsm_adapter::{HsmError, MacKey};
+use hsm_adapter::{HsmError, version_of};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -72,8 +72,10 @@ pub struct Factor {
     /// Until when no code is looked at.
     pub locked_until: Millis,
     pub(super) counter: i64,
-    written: Written,
-    record_mac: Vec<u8>,
+    pub(super) written: Written,
+    pub(super) record_mac: Vec<u8>,
+    /// Version of the master keys that made the MAC.
+    pub(super) masters: u32,
 }
 
 /// The rest of what is under the MAC.
@@ -89,12 +91,14 @@ pub(super) struct Written {
 macro_rules! select {
     ($where:literal) => {
         concat!(
-            "SELECT id, kind, digits, holder, algorithm, seed, serial, address, record_mac, counter, locked_until
+            "SELECT id, kind, digits, holder, algorithm, seed, serial, address, record_mac, counter, locked_until,
+                 masters
              FROM factor WHERE ",
             $where
         )
     };
 }
+pub(super) use select;
 
 impl Factor {
     pub(super) fn new(id: FactorId, kind: Kind, digits: u32, written: Written) -> Self {
@@ -106,6 +110,7 @@ impl Factor {
             counter: 0,
             written,
             record_mac: Vec::new(),
+            masters: 0,
         }
     }
 
@@ -136,7 +141,7 @@ impl Factor {
             .ok_or(StoreError::Corrupt("a device without its seed"))
     }
 
-    /// The same token in the hands of a holder; it has no MAC yet.
+    /// The same token in the hands of a holder, for which it has no MAC yet.
     pub(super) fn given_to(self, holder: &Holder) -> Self {
         let written = Written {
             holder: Some(holder.id.clone()),
@@ -146,7 +151,7 @@ impl Factor {
     }
 
     /// What the MAC covers: everything but the counters, which change in SQL and are witnessed by the audit log.
-    fn record(&self) -> Vec<u8> {
+    pub(super) fn record(&self) -> Vec<u8> {
         #[derive(Serialize)]
         struct Record<'a> {
             version: u8,
@@ -182,7 +187,7 @@ impl Factor {
     pub(super) async fn insert(
         &self,
         tx: &mut Tx,
-        mac: &[u8],
+        (masters, mac): (u32, [u8; 32]),
         now: Millis,
     ) -> Result<String, StoreError> {
         let Written {
@@ -194,20 +199,22 @@ impl Factor {
         } = self.written.clone();
         tx.execute(
             "INSERT INTO factor (id, version, kind, digits, holder, algorithm, seed, serial, address, record_mac, counter, failures,
-                 locked_until, created)
-             VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, $11)",
+                 locked_until, created, masters, store)
+             VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, $11, $12, $13)",
             params![
                 &self.id,
                 self.kind.name(),
                 self.digits,
                 holder.map(|holder| holder.to_string()),
                 algorithm,
-                seed,
+                seed.clone(),
                 serial,
                 address,
                 mac,
                 self.counter,
-                now
+                now,
+                masters,
+                version_of(seed.as_deref())
             ],
         )
         .await?;
@@ -251,8 +258,9 @@ impl Factors {
         rows.into_iter().map(read).collect()
     }
 
-    pub(super) async fn mac(&self, factor: &Factor) -> Result<[u8; 32], HsmError> {
-        self.vault.mac(MacKey::Record, &[&factor.record()]).await
+    /// A new MAC of the record, and the version of the master keys that made it.
+    pub(super) async fn mac(&self, factor: &Factor) -> Result<(u32, [u8; 32]), HsmError> {
+        self.vault.mac_record(&factor.record()).await
     }
 
     /// Stores a new factor of a holder.
@@ -265,7 +273,7 @@ impl Factors {
                     factor: factor.id.to_string(),
                     kind: factor.kind.name(),
                     version: 1,
-                    record: factor.insert(tx, &mac, now).await?,
+                    record: factor.insert(tx, mac, now).await?,
                 };
                 audit::record(tx, now, &person, &added);
                 Ok(())
@@ -291,8 +299,15 @@ impl Factors {
     }
 
     async fn unchanged(&self, factor: &Factor, holders: bool, person: &str) -> Result<(), Error> {
-        let mac = self.mac(factor).await?;
-        if holders && bool::from(mac.ct_eq(&factor.record_mac)) {
+        let record = factor.record();
+        let mac = self.vault.record_mac(factor.masters, &record).await;
+        let as_recorded = match mac {
+            Ok(mac) => bool::from(mac.ct_eq(&factor.record_mac)),
+            // Of master keys that there are not.
+            Err(HsmError::Refused(_)) => false,
+            Err(error) => return Err(error.into()),
+        };
+        if holders && as_recorded {
             return Ok(());
         }
         tracing::error!(factor = %factor.id, "a factor fails its integrity check");
@@ -314,7 +329,7 @@ impl Factors {
     }
 }
 
-fn read(mut row: Row) -> Result<Factor, StoreError> {
+pub(super) fn read(mut row: Row) -> Result<Factor, StoreError> {
     Ok(Factor {
         id: FactorId::new(row.get::<String>(0)?),
         kind: Kind::parse(&row.get::<String>(1)?)
@@ -330,5 +345,6 @@ fn read(mut row: Row) -> Result<Factor, StoreError> {
         record_mac: row.get(8)?,
         counter: row.get(9)?,
         locked_until: row.get(10)?,
+        masters: row.get(11)?,
     })
 }

@@ -75,7 +75,7 @@ impl Factors {
                         factor: factor.id.to_string(),
                         serial: factor.serial().unwrap_or_default().to_owned(),
                         counter: factor.counter,
-                        record: factor.insert(tx, mac, now).await?,
+                        record: factor.insert(tx, *mac, now).await?,
                     };
                     audit::record(tx, now, "", &imported);
                 }
@@ -106,7 +106,7 @@ impl Factors {
         }
         self.genuine_token(&token).await?;
         let token = token.given_to(holder);
-        let mac = self.mac(&token).await?;
+        let (masters, mac) = self.mac(&token).await?;
         let (holder, person) = (holder.id.clone(), holder.pseudonym.clone());
         let now = self.clock.now();
         let assigned = self
@@ -114,9 +114,9 @@ impl Factors {
             .write(async move |tx| {
                 let assigned = tx
                     .find(
-                        "UPDATE factor SET holder = $2, record_mac = $3, version = version + 1
-                         WHERE id = $1 AND holder IS NULL RETURNING version",
-                        params![&token.id, &holder, mac],
+                        "UPDATE factor SET holder = $2, record_mac = $3, masters = $4, version = version + 1
+                         WHERE id = $1 AND holder IS NULL AND record_mac = $5 RETURNING version",
+                        params![&token.id, &holder, mac, masters, token.record_mac.clone()],
                     )
                     .await?;
                 let Some(mut row) = assigned else {

@@ -1,6 +1,6 @@
 //! The tables that are held against the log.
 
-use crate::{audit::Table, ca, credential, factor, holder, oauth};
+use crate::{audit::Table, ca, credential, enrolment, factor, holder, oauth};
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,7 @@ pub(super) enum Of {
     Link,
     Token,
     Factor,
+    PublicKey,
     Credential,
     Challenge,
     Activation,
@@ -18,7 +19,7 @@ pub(super) enum Of {
 }
 
 /// Each of them; their numbers are their places here.
-pub const TABLES: [&Table; 10] = {
+pub const TABLES: [&Table; 11] = {
     let [client, link] = &oauth::client::TABLES;
     [
         &ca::TABLE,
@@ -27,6 +28,7 @@ pub const TABLES: [&Table; 10] = {
         link,
         &oauth::token::TABLE,
         &factor::TABLE,
+        &enrolment::PUBLIC_KEYS,
         &credential::TABLE,
         &factor::CHALLENGES,
         &credential::ACTIVATIONS,

@@ -105,8 +105,8 @@ impl Mailer {
     }
 }
 
-/// A pool of connections. `smtps` is TLS from the first octet; `smtp` with a log-in demands STARTTLS, so that neither
-/// password nor code travels in clear; without one it takes STARTTLS where it is offered (a relay on this machine).
+/// A pool of connections. `smtps` is TLS from the first octet; `smtp` with a log-in, or to another machine, demands STARTTLS, so that neither
+/// password nor code travels in clear (SC-68); to a relay on this machine it takes STARTTLS where it is offered.
 fn server(
     url: &Url,
     login: Option<&(String, PathBuf)>,
@@ -121,7 +121,8 @@ fn server(
     let (tls, port) = match (url.scheme(), login) {
         ("smtps", _) => (Tls::Wrapper(trust), 465),
         (_, Some(_)) => (Tls::Required(trust), 587),
-        (_, None) => (Tls::Opportunistic(trust), 25),
+        (_, None) if config::is_here(host) => (Tls::Opportunistic(trust), 25),
+        (_, None) => (Tls::Required(trust), 25),
     };
     let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
         .port(url.port().unwrap_or(port))

@@ -292,6 +292,21 @@ async fn a_log_in_never_goes_to_a_server_without_tls() {
     assert!(!said.contains("AUTH") && !said.contains(CODE), "{said}");
 }
 
+/// 0.0.0.0 reaches this machine too, but is no address of its own.
+#[tokio::test]
+async fn a_mail_never_goes_to_another_machine_without_tls() {
+    let (port, said) = sink("250 ok\r\n").await;
+    let mailer = mailer(Transport::Smtp {
+        url: format!("smtp://0.0.0.0:{port}").parse().unwrap(),
+        login: None,
+    });
+    let mail = Outgoing::mail("anna@example.org", &code().render("en"));
+    let sent = mailer.unwrap().send(&mail, "7").await;
+    assert!(matches!(sent, Err(Error::Server(_))), "{sent:?}");
+    let said = said.await.unwrap();
+    assert!(!said.contains("MAIL") && !said.contains(CODE), "{said}");
+}
+
 #[tokio::test]
 async fn a_password_that_others_can_read_is_refused() {
     let folder = tempfile::tempdir().unwrap();

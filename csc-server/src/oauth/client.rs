@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use hsm_adapter::{HsmError, Secret};
+use hsm_adapter::Secret;
 
 use crate::{
     audit::{self, Event},
@@ -42,9 +42,6 @@ pub enum Error {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No randomness for a secret.
-    #[error(transparent)]
-    Random(#[from] HsmError),
 }
 
 /// The registrations.
@@ -60,22 +57,21 @@ impl Clients {
         Self { store, clock }
     }
 
-    /// Registers a client: its secret, shown once (256 random bits, stored as SHA-256).
+    /// Registers a client with this secret, which the database has as SHA-256 only.
     ///
     /// # Errors
     /// A bad or used identifier, or a failure of the database.
-    pub async fn add(&self, id: &str, name: &str) -> Result<Secret, Error> {
+    pub async fn add(&self, id: &str, name: &str, secret: &Secret) -> Result<(), Error> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if id.is_empty() || id.len() > 64 || !id.chars().all(allowed) {
             return Err(Error::BadId);
         }
-        let secret = Secret::random()?;
         let hash: [u8; 32] = Sha256::digest(secret.expose()).into();
         if self
             .insert(ClientId::new(id), name.to_owned(), Some(hash.to_vec()))
             .await?
         {
-            Ok(secret)
+            Ok(())
         } else {
             Err(Error::Taken(id.to_owned()))
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use hsm_adapter::{HsmError, Secret};
+use hsm_adapter::{HsmError, Vault};
 
 use super::ServiceAccess;
 use crate::{
@@ -73,21 +73,24 @@ pub enum Error {
 pub struct Tokens {
     store: Store,
     clock: Clock,
+    vault: Vault,
     access_lifetime: Duration,
     refresh_lifetime: Duration,
 }
 
 impl Tokens {
-    /// Tokens in this database.
+    /// Tokens in this database, drawn with this vault.
     pub fn new(
         store: Store,
         clock: Clock,
+        vault: Vault,
         access_lifetime: Duration,
         refresh_lifetime: Duration,
     ) -> Self {
         Self {
             store,
             clock,
+            vault,
             access_lifetime,
             refresh_lifetime,
         }
@@ -96,12 +99,12 @@ impl Tokens {
     /// Issues an access token, with a refresh token when `remember`.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When database or HSM fails.
     pub async fn issue(&self, access: &ServiceAccess, remember: bool) -> Result<Issued, Error> {
         let access = access.clone();
-        let access_token = format!("at.{}", Secret::random()?.expose());
+        let access_token = format!("at.{}", self.vault.secret().await?.expose());
         let refresh_token = if remember {
-            Some(format!("rt.{}", Secret::random()?.expose()))
+            Some(format!("rt.{}", self.vault.secret().await?.expose()))
         } else {
             None
         };

@@ -14,28 +14,34 @@ use csc_server::{
     ca::{self, Ca},
     clock::Clock,
     config,
-    credential::{self, Approval, Credential, Hash, Keys, Order},
-    enrolment::{Enrolment, NewPin, Request},
+    credential::{self, Approval, Credential, Hash, Keys, Order, Permit, SignOrder},
+    enrolment::{self, Enrolment, NewPin, Request},
     factor::{self, Factor, Factors, Otp, Policy, Purpose},
     holder::{Accounts, Holder, NewHolder},
-    ids::{ClientId, FactorId},
+    ids::{ClientId, FactorId, random_id},
     inspection::{Report, examine},
     notify::Sender,
     oauth::{
         ServiceAccess,
         client::{Client, Clients},
     },
+    params,
+    rotation::Rotation,
+    signing::Signer,
     store::{Store, Value},
     worker::Worker,
 };
 use hsm_adapter::{
-    Cost, Issuer, KeyAlgorithm, Pin, Pool, PoolLimits, Puk, Stretcher, Vault, memory::MemoryToken,
+    Cost, Digest, DigestAlgorithm, Issuer, KeyAlgorithm, Pin, Pool, PoolLimits, Puk, Scheme,
+    Stretcher, Vault, memory::MemoryToken,
 };
 
 use crate::support::Database;
 
 /// The holder's PIN.
 pub(crate) const PIN: &str = "72946183";
+/// The digest that is approved.
+const APPROVED: [u8; 32] = [7; 32];
 /// 2027-01-15 08:00:00 UTC.
 const START: i64 = 1_800_000_000_000;
 
@@ -44,6 +50,7 @@ pub(crate) struct Node {
     pub(crate) store: Store,
     pub(crate) factors: Factors,
     pub(crate) keys: Keys,
+    signer: Signer,
     worker: Worker,
 }
 
@@ -51,8 +58,9 @@ pub(crate) struct Node {
 pub(crate) struct World {
     pub(crate) nodes: Vec<Arc<Node>>,
     pub(crate) holder: Holder,
+    /// The HSM of the master keys.
+    pub(crate) token: MemoryToken,
     pub(crate) client: Client,
-    pub(crate) clock: Clock,
     pub(crate) enrolment: Enrolment,
     pub(crate) issuer: Issuer,
     time: Arc<AtomicI64>,
@@ -101,6 +109,9 @@ impl World {
             let stretcher = Stretcher::new(cheap, 2, 1000);
             let vault = Vault::new(pool(&masters), stretcher.clone(), 10);
             vault.init().await.unwrap();
+            let request = Duration::from_secs(30);
+            let rotation = Rotation::new(store.clone(), clock.clone(), vault.clone(), request);
+            rotation.register().await.unwrap();
             let accounts = Accounts::new(store.clone(), clock.clone(), vault.clone(), stretcher);
             let factors = Factors::new(store.clone(), clock.clone(), vault.clone(), policy);
             let bounds = credential::Policy {
@@ -127,8 +138,9 @@ impl World {
                 accounts: accounts.clone(),
                 sender: Sender::from_config(&mail, Some(&sms), clock.clone()).unwrap(),
             };
-            first.get_or_insert((vault, accounts));
+            first.get_or_insert((vault.clone(), accounts));
             nodes.push(Arc::new(Node {
+                signer: Signer::new(store.clone(), clock.clone(), vault),
                 store,
                 factors,
                 keys,
@@ -164,8 +176,8 @@ impl World {
                 profile: (&config::Certificate::default()).into(),
             },
             nodes,
+            token: masters,
             client,
-            clock: Clock::Manual(time.clone()),
             time,
             outbox,
             _database: database.clone(),
@@ -179,17 +191,22 @@ impl World {
 
     /// A credential that goes with this factor.
     pub(crate) async fn credential(&self, factor: &FactorId) -> Credential {
-        let policy = config::PukPolicy::Unblock;
-        self.enrol(&self.holder, factor, policy).await.0
+        self.enrol(factor).await.unwrap()
     }
 
-    /// A credential of this holder, and its PUK.
-    pub(crate) async fn enrol(
+    /// Tries to make one.
+    pub(crate) async fn enrol(&self, factor: &FactorId) -> Result<Credential, enrolment::Error> {
+        let policy = config::PukPolicy::Unblock;
+        Ok(self.enrol_for(&self.holder, factor, policy).await?.0)
+    }
+
+    /// The same for this holder, with a PUK.
+    pub(crate) async fn enrol_for(
         &self,
         holder: &Holder,
         factor: &FactorId,
         policy: config::PukPolicy,
-    ) -> (Credential, Puk) {
+    ) -> Result<(Credential, Puk), enrolment::Error> {
         let request = Request {
             algorithm: KeyAlgorithm::P256,
             factor: factor.clone(),
@@ -197,12 +214,13 @@ impl World {
             multisign: 2,
             country: "IT".into(),
             puk: policy,
+            terms: None,
         };
         let pin = NewPin::choose(PIN, &[]).unwrap();
         let made = self.enrolment.credential(holder, &pin, request);
-        let (id, puk) = made.await.unwrap();
-        let found = Credential::by_id(&self.node().store, &id).await;
-        (found.unwrap().unwrap(), puk.unwrap())
+        let (id, puk) = made.await?;
+        let found = Credential::by_id(&self.node().store, &id).await?;
+        Ok((found.unwrap(), puk.unwrap()))
     }
 
     /// The factor as it stands in the database now.
@@ -221,6 +239,22 @@ impl World {
     pub(crate) fn pass(&self, time: Duration) {
         self.time
             .fetch_add(time.as_millis() as i64, Ordering::SeqCst);
+    }
+
+    /// Sets the clock back.
+    pub(crate) fn back(&self, time: Duration) {
+        self.time
+            .fetch_sub(time.as_millis() as i64, Ordering::SeqCst);
+    }
+
+    /// The clock.
+    pub(crate) fn clock(&self) -> Clock {
+        Clock::Manual(self.time.clone())
+    }
+
+    /// Seconds since 1970.
+    pub(crate) fn seconds(&self) -> u64 {
+        self.time.load(Ordering::SeqCst) as u64 / 1000
     }
 
     /// Has a code sent.
@@ -284,8 +318,18 @@ impl World {
         pin: &str,
         code: &str,
     ) -> Result<(), credential::Error> {
-        let sad = self.authorise(node, credential, pin, code, &[7]).await;
-        sad.map(drop)
+        self.sad(node, credential, pin, code).await.map(drop)
+    }
+
+    /// The same; gives the SAD.
+    pub(crate) async fn sad(
+        &self,
+        node: &Node,
+        credential: &Credential,
+        pin: &str,
+        code: &str,
+    ) -> Result<String, credential::Error> {
+        self.sad_for(node, credential, pin, code, &[APPROVED]).await
     }
 
     /// The client, for the holder of this credential.
@@ -293,25 +337,63 @@ impl World {
         ServiceAccess::new(self.client.id.clone(), Some(credential.holder.clone()))
     }
 
-    /// Approves signatures over hashes of these octets again and again: the SAD.
-    pub(crate) async fn authorise(
+    /// Approves signatures over these digests.
+    pub(crate) async fn sad_for(
         &self,
         node: &Node,
         credential: &Credential,
         pin: &str,
         code: &str,
-        octets: &[u8],
+        digests: &[[u8; 32]],
     ) -> Result<String, credential::Error> {
-        let hashes = octets.iter().map(|octet| Hash::new(vec![*octet; 32]));
+        let access = self.access(credential);
+        let hashes = digests.iter().map(|digest| Hash::new(digest.to_vec()));
         let hashes: Vec<_> = hashes.map(Option::unwrap).collect();
         let order = Order::new(credential, hashes.len() as u32, hashes, None)?;
         let approval = Approval {
             pin: Pin::parse(pin).unwrap(),
             otp: Otp::parse(code).unwrap(),
         };
-        let access = self.access(credential);
         let issued = node.keys.authorise(&access, credential, &order, approval);
-        Ok(issued.await?.sad)
+        issued.await.map(|issued| issued.sad)
+    }
+
+    /// Signs what was approved: the path of every signature of the service.
+    pub(crate) async fn sign(
+        &self,
+        credential: &Credential,
+        sad: &str,
+    ) -> Result<Vec<Vec<u8>>, credential::Error> {
+        let permit = self.redeem(credential, sad, &[APPROVED]).await?;
+        self.spend(permit).await
+    }
+
+    /// The first half of a signature of these digests.
+    pub(crate) async fn redeem(
+        &self,
+        credential: &Credential,
+        sad: &str,
+        digests: &[[u8; 32]],
+    ) -> Result<Permit, credential::Error> {
+        let digest = |digest: &[u8; 32]| Digest::new(DigestAlgorithm::Sha256, digest.to_vec());
+        let order = SignOrder {
+            scheme: Scheme::Ecdsa(DigestAlgorithm::Sha256),
+            digests: digests.iter().map(digest).map(Option::unwrap).collect(),
+        };
+        let (keys, access) = (&self.node().keys, self.access(credential));
+        keys.redeem(&access, credential, sad, order, &random_id())
+            .await
+    }
+
+    /// The second half.
+    pub(crate) async fn spend(&self, permit: Permit) -> Result<Vec<Vec<u8>>, credential::Error> {
+        self.node().signer.sign(permit).await
+    }
+
+    /// A number that the database has.
+    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
+        let row = self.node().store.find(sql, &[]).await.unwrap();
+        row.unwrap().get(0).unwrap()
     }
 
     /// Changes a row behind the service's back.
@@ -322,28 +404,42 @@ impl World {
         assert_eq!(changed.await.unwrap(), 1, "{sql}");
     }
 
+    /// The events of this name in the audit log.
+    pub(crate) async fn told(&self, name: &str) -> Vec<serde_json::Value> {
+        let rows = self
+            .node()
+            .store
+            .query("SELECT event FROM audit ORDER BY sequence", &[]);
+        let events = rows.await.unwrap().into_iter().map(|mut row| {
+            let event: String = row.get(0).unwrap();
+            serde_json::from_str::<serde_json::Value>(&event).unwrap()
+        });
+        events.filter(|event| event["event"] == name).collect()
+    }
+
     /// How many events of this name the audit log has.
     pub(crate) async fn events(&self, name: &str) -> usize {
-        let rows = self.node().store.query("SELECT event FROM audit", &[]);
-        let named = format!("\"{name}\"");
-        let events = rows.await.unwrap().into_iter();
-        events
-            .filter(|row| row.clone().get::<String>(0).unwrap().contains(&named))
-            .count()
+        self.told(name).await.len()
     }
 
     /// What an inspection of log and tables finds.
     pub(crate) async fn inspected(&self) -> Report {
         let key = audit::Key::of(&self.issuer).await.unwrap();
-        let now = self.clock.now();
-        let examined = examine(&self.node().store, now, key, None, || {});
-        examined.await.unwrap()
+        let (store, now) = (&self.node().store, self.clock().now());
+        examine(store, now, key, None, || {}).await.unwrap()
     }
 
     /// Every row of the tables is what the log says.
     pub(crate) async fn agrees(&self) {
         let report = self.inspected().await;
         assert!(report.is_clean(), "{report:#?}");
+    }
+
+    /// Wrong codes of a factor in a row.
+    pub(crate) async fn failures(&self, factor: &FactorId) -> i64 {
+        const SQL: &str = "SELECT failures FROM factor WHERE id = $1";
+        let row = self.node().store.find(SQL, params![factor]).await;
+        row.unwrap().unwrap().get(0).unwrap()
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) enum Use {
 use Use::{Approve, Reset, Send, Sign, Unblock};
 
 const DUE: &str = "who deletes a message can as well stop the mail; nothing is authorised by one";
+const ROTATION: &str = "an index of what a rotation moves; what is sealed says itself what it needs, and opens under nothing else";
+const VERSIONS: &str = "what nodes agree on; the log tells which keys were made and destroyed, and none opens what it did not seal";
 const INDEX: &str = "an index: a checkpoint that is made by a false one is found to be bad";
 
 /// Table, column, class.
@@ -42,6 +44,14 @@ pub(crate) const CLASSES: &[(&str, &str, Class)] = &[
         "version",
         Free("with another the service does not start"),
     ),
+    ("store_version", "version", Free(VERSIONS)),
+    ("store_version", "announced", Free(VERSIONS)),
+    ("store_version", "made", Free(VERSIONS)),
+    ("sealing_version", "version", Free(VERSIONS)),
+    ("sealing_version", "announced", Free(VERSIONS)),
+    ("sealing_version", "made", Free(VERSIONS)),
+    ("public_key", "spki_hash", Witnessed),
+    ("public_key", "created", Witnessed),
     ("holder", "id", Witnessed),
     ("holder", "version", Witnessed),
     ("holder", "user_name", Witnessed),
@@ -82,6 +92,8 @@ pub(crate) const CLASSES: &[(&str, &str, Class)] = &[
     ("factor", "serial", Macd(&[Approve])),
     ("factor", "address", Macd(&[Send])),
     ("factor", "record_mac", Macd(&[Approve, Send])),
+    ("factor", "masters", Macd(&[Approve, Send])),
+    ("factor", "store", Free(ROTATION)),
     ("factor", "counter", Witnessed),
     ("factor", "failures", Witnessed),
     ("factor", "locked_until", Witnessed),
@@ -145,6 +157,7 @@ pub(crate) const CLASSES: &[(&str, &str, Class)] = &[
     ),
     ("credential", "puk_masters", Sealed(&[Unblock, Reset])),
     ("credential", "w_puk", Sealed(&[Reset])),
+    ("credential", "store", Witnessed),
     ("credential", "puk_failures", Witnessed),
     ("credential", "unblocks", Witnessed),
     (
@@ -188,6 +201,7 @@ pub(crate) const CLASSES: &[(&str, &str, Class)] = &[
     ("activation", "secret_hash", Witnessed),
     ("activation", "content", Sealed(&[Sign])),
     ("activation", "wrapped", Sealed(&[Sign])),
+    ("activation", "masters", Free(ROTATION)),
     ("activation", "state", Witnessed),
     ("activation", "remaining", Witnessed),
     ("activation", "expires", Sealed(&[Sign])),
@@ -204,6 +218,7 @@ pub(crate) const CLASSES: &[(&str, &str, Class)] = &[
     ("job", "id", Sealed(&[Send])),
     ("job", "kind", Sealed(&[Send])),
     ("job", "payload", Sealed(&[Send])),
+    ("job", "store", Free(ROTATION)),
     ("job", "due", Free(DUE)),
     ("job", "attempts", Free(DUE)),
     ("job", "gives_up", Free(DUE)),

@@ -100,6 +100,12 @@ impl Hands {
         }
     }
 
+    /// How often it was alarmed that a row is not what the service wrote.
+    pub(crate) fn alarms(&self) -> i64 {
+        let sql = "SELECT COUNT(*) FROM audit WHERE event LIKE '%_INTEGRITY_FAIL\"%'";
+        self.0.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
     /// Takes a row out.
     pub(crate) fn delete(&self, row: &Row) {
         let sql = format!("DELETE FROM {} WHERE rowid = ?1", row.table);

@@ -41,6 +41,10 @@ struct State {
     lost: bool,
     faults: Vec<Fault>,
     spoil: bool,
+    stuck: bool,
+    /// Whether it makes the same pair again and again, and that pair.
+    repeats: bool,
+    pair: Option<(Material, Vec<u8>)>,
     calls: BTreeMap<&'static str, usize>,
     holds: BTreeMap<&'static str, usize>,
     held: BTreeMap<&'static str, usize>,
@@ -125,6 +129,16 @@ impl MemoryToken {
     /// The next signature is wrong.
     pub fn spoil_next_signature(&self) {
         self.state().spoil = true;
+    }
+
+    /// From now on its random octets are always the same.
+    pub fn stick_random(&self) {
+        self.state().stuck = true;
+    }
+
+    /// From now on it makes the key pair that it made last, whatever is asked for.
+    pub fn repeat_pairs(&self) {
+        self.state().repeats = true;
     }
 
     /// How often a call of this name was made.

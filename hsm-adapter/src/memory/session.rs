@@ -100,6 +100,10 @@ fn temporary(material: Material, role: Role, extractable: bool, session: u64) ->
 }
 
 impl Hsm for MemorySession {
+    fn serial(&self) -> &str {
+        &self.token.name
+    }
+
     fn master(&mut self, label: &str, purpose: KeyUse) -> Result<Option<Key>, HsmError> {
         self.call("master", |state, _| match state.labelled(label) {
             None => Ok(None),
@@ -120,6 +124,23 @@ impl Hsm for MemorySession {
                 label: Some(label.to_owned()),
                 spki: Vec::new(),
             }))
+        })
+    }
+
+    fn destroy_master(&mut self, label: &str) -> Result<bool, HsmError> {
+        self.call("destroy_master", |state, _| {
+            let Some((key, _)) = state.labelled(label) else {
+                return Ok(false);
+            };
+            Ok(state.objects.remove(&key.0).is_some())
+        })
+    }
+
+    fn master_labels(&mut self) -> Result<Vec<String>, HsmError> {
+        self.call("master_labels", |state, _| {
+            let masters = state.objects.values();
+            let masters = masters.filter(|object| matches!(object.role, Role::Master(_)));
+            Ok(masters.filter_map(|object| object.label.clone()).collect())
         })
     }
 
@@ -157,7 +178,12 @@ impl Hsm for MemorySession {
 
     fn generate_pair(&mut self, algorithm: KeyAlgorithm) -> Result<(Key, Vec<u8>), HsmError> {
         self.call("generate_pair", |state, session| {
-            let (material, spki) = Material::pair(algorithm)?;
+            let repeated = state.pair.clone().filter(|_| state.repeats);
+            let (material, spki) = match repeated {
+                Some(pair) => pair,
+                None => Material::pair(algorithm)?,
+            };
+            state.pair = Some((material.clone(), spki.clone()));
             let key = state.add(temporary(material, Role::Sign(algorithm), true, session));
             Ok((key, spki))
         })
@@ -265,7 +291,11 @@ impl Hsm for MemorySession {
     }
 
     fn random(&mut self, octets: &mut [u8]) -> Result<(), HsmError> {
-        self.call("random", |_, _| {
+        self.call("random", |state, _| {
+            if state.stuck {
+                octets.fill(0x5A);
+                return Ok(());
+            }
             getrandom::fill(octets).map_err(|error| HsmError::Unavailable(error.to_string()))
         })
     }

@@ -66,7 +66,14 @@ impl Pkcs11Session {
                     .find(&named(class, &label))
                     .map(|found| !found.is_empty()),
             };
-            if !there.unwrap_or(false) {
+            // A master key alone may have been destroyed after a rotation.
+            let destroyed = |session: &mut Self| {
+                let labels = session.list_masters().unwrap_or_default();
+                class == ObjectClass::SECRET_KEY
+                    && !labels.contains(&label)
+                    && lock(&session.login.handles).keep_masters(&labels)
+            };
+            if !there.unwrap_or(false) && !destroyed(self) {
                 return Err(format!("'{label}' is gone from the token"));
             }
         }

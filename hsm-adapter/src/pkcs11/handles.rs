@@ -21,4 +21,14 @@ impl Handles {
             pair.take_if(|(known, ..)| *known == key);
         }
     }
+
+    /// Keeps the master keys that the token still has: others were destroyed, perhaps by another process. False when it has
+    /// none at all, although some were there: then it is the token that is gone.
+    pub(super) fn keep_masters(&mut self, labels: &[String]) -> bool {
+        if labels.is_empty() && !self.masters.is_empty() {
+            return false;
+        }
+        self.masters.retain(|label, _| labels.contains(label));
+        true
+    }
 }

@@ -48,6 +48,8 @@ pub struct Profile {
     pub name: &'static str,
     /// The number of the wrap mechanism that is RFC 5649 on this module: the blob is the same, the number is not.
     pub wrap_mechanism: u64,
+    /// Whether the token is a program: nothing but this machine protects its keys.
+    pub software: bool,
 }
 
 impl Profile {
@@ -55,11 +57,13 @@ impl Profile {
     pub const SOFTHSM2: Self = Self {
         name: "softhsm2",
         wrap_mechanism: 0x210A,
+        software: true,
     };
     /// Kryoptic: `CKM_AES_KEY_WRAP_KWP`, as the standard has it.
     pub const KRYOPTIC: Self = Self {
         name: "kryoptic",
         wrap_mechanism: 0x210B,
+        software: true,
     };
     /// Every profile.
     pub const ALL: [Self; 2] = [Self::SOFTHSM2, Self::KRYOPTIC];
@@ -80,7 +84,7 @@ impl std::str::FromStr for Profile {
             .find(|profile| profile.name == name)
             .ok_or_else(|| {
                 let names = Self::ALL.map(|profile| profile.name).join(", ");
-                format!("'{name}' is no HSM profile; use one of {names}")
+                format!("use one of {names}")
             })
     }
 }
@@ -111,6 +115,7 @@ struct Login {
     handles: Mutex<Handles>,
     anchor: Mutex<raw::Session>,
     slot_id: u64,
+    serial: String,
     // Last: the module is finalised after its sessions are closed.
     module: Arc<Module>,
 }
@@ -141,7 +146,7 @@ impl Pkcs11Token {
 
     fn log_in(&self, state: &mut State) -> Result<Login, HsmError> {
         let module = Module::open(&self.module)?;
-        let slot_id = self.find(&module)?;
+        let (slot_id, serial) = self.find(&module)?;
         let mut anchor = module.library().open(slot_id).map_err(unreachable)?;
         match anchor.login(&self.pin) {
             Ok(())
@@ -162,11 +167,12 @@ impl Pkcs11Token {
             handles: Mutex::default(),
             anchor: Mutex::new(anchor),
             slot_id,
+            serial,
             module,
         })
     }
 
-    fn find(&self, module: &Module) -> Result<u64, HsmError> {
+    fn find(&self, module: &Module) -> Result<(u64, String), HsmError> {
         let library = module.library();
         let mut others = Vec::new();
         for slot in library.slots().map_err(unreachable)? {
@@ -176,7 +182,7 @@ impl Pkcs11Token {
                 TokenSelector::Serial(wanted) => *wanted == serial,
             };
             if found {
-                return Ok(slot);
+                return Ok((slot, serial));
             }
             others.push(format!("'{label}' ({serial})"));
         }

@@ -345,7 +345,7 @@ impl Session {
         call!(self.library, C_DestroyObject(self.handle, object))
     }
 
-    /// Finds objects; at most two, for no caller wants more than to know that there is only one.
+    /// Finds objects.
     pub(super) fn find(
         &mut self,
         template: &[Attribute],
@@ -355,15 +355,21 @@ impl Session {
             self.library,
             C_FindObjectsInit(self.handle, template.as_mut_ptr(), length(&template))
         )?;
-        let mut found = vec![0; 2];
-        let mut count = 0;
-        let searched = call!(
-            self.library,
-            C_FindObjects(self.handle, found.as_mut_ptr(), length(&found), &mut count)
-        );
+        let mut found = Vec::new();
+        let searched = loop {
+            let mut some: [CK_OBJECT_HANDLE; 64] = [0; 64];
+            let mut count = 0;
+            let searched = call!(
+                self.library,
+                C_FindObjects(self.handle, some.as_mut_ptr(), length(&some), &mut count)
+            );
+            found.extend(some.iter().take(count as usize));
+            if searched.is_err() || (count as usize) < some.len() {
+                break searched;
+            }
+        };
         call!(self.library, C_FindObjectsFinal(self.handle))?;
         searched?;
-        found.truncate(count as usize);
         Ok(found)
     }
 

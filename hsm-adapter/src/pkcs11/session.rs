@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use cryptoki::{
     mechanism::{Mechanism, aead::GcmParams, ekdf::AesCbcDeriveParams},
-    object::ObjectClass,
+    object::{Attribute, ObjectClass},
 };
 use cryptoki_sys::{
-    CKA_EC_PARAMS, CKA_EC_POINT, CKA_EXTRACTABLE, CKA_MODULUS, CKA_PUBLIC_EXPONENT, CKA_SENSITIVE,
+    CKA_EC_PARAMS, CKA_EC_POINT, CKA_EXTRACTABLE, CKA_LABEL, CKA_MODULUS, CKA_PUBLIC_EXPONENT,
+    CKA_SENSITIVE,
 };
 use zeroize::Zeroizing;
 
@@ -79,6 +80,22 @@ impl Pkcs11Session {
         }
     }
 
+    /// Labels of the token's own secret keys.
+    pub(super) fn list_masters(&mut self) -> Result<Vec<String>, Failure> {
+        let template = [
+            Attribute::Class(ObjectClass::SECRET_KEY),
+            Attribute::Token(true),
+        ];
+        let found = self.session.find(&template)?;
+        found
+            .into_iter()
+            .map(|key| {
+                let label = self.session.value(key, CKA_LABEL)?;
+                Ok(String::from_utf8_lossy(&label).into_owned())
+            })
+            .collect()
+    }
+
     /// Refuses an object that is not what was asked for: some tokens ignore templates.
     fn confirmed(&mut self, key: u64, extractable: bool) -> Result<Key, HsmError> {
         let flags = self.session.flags(key, [CKA_SENSITIVE, CKA_EXTRACTABLE]);
@@ -112,13 +129,20 @@ impl Pkcs11Session {
 }
 
 impl Hsm for Pkcs11Session {
+    fn serial(&self) -> &str {
+        &self.login.serial
+    }
+
     fn master(&mut self, label: &str, purpose: KeyUse) -> Result<Option<Key>, HsmError> {
         let known = lock(&self.login.handles).masters.get(label).copied();
         if let Some(Some(key)) = known {
             return Ok(Some(key));
         }
         let Some(key) = self.find_one(ObjectClass::SECRET_KEY, label)? else {
-            return vanished(label, known.is_some());
+            if known.is_some() {
+                self.master_labels()?;
+            }
+            return Ok(None);
         };
         let wanted = template::master_flags(purpose);
         let flags = self.session.flags(key, wanted.map(|(kind, _)| kind));
@@ -145,6 +169,28 @@ impl Hsm for Pkcs11Session {
         self.confirmed(key, false)
     }
 
+    fn destroy_master(&mut self, label: &str) -> Result<bool, HsmError> {
+        let found = self.find_one(ObjectClass::SECRET_KEY, label)?;
+        if let Some(key) = found {
+            let destroyed = self.session.destroy(key);
+            self.checked(destroyed)?;
+        }
+        lock(&self.login.handles).masters.remove(label);
+        Ok(found.is_some())
+    }
+
+    fn master_labels(&mut self) -> Result<Vec<String>, HsmError> {
+        let listed = self.list_masters();
+        let labels = self.checked(listed)?;
+        if lock(&self.login.handles).keep_masters(&labels) {
+            Ok(labels)
+        } else {
+            Err(HsmError::Unavailable(
+                "the token's own objects are gone".to_owned(),
+            ))
+        }
+    }
+
     fn token_pair(
         &mut self,
         label: &str,
@@ -154,7 +200,13 @@ impl Hsm for Pkcs11Session {
             return Ok(Some(pair));
         }
         let Some(private) = self.find_one(ObjectClass::PRIVATE_KEY, label)? else {
-            return vanished(label, known.is_some());
+            if known.is_some() {
+                // What was there is not for the operator to make: the token is gone.
+                return Err(HsmError::Unavailable(format!(
+                    "'{label}' is gone from the token"
+                )));
+            }
+            return Ok(None);
         };
         let flags = self
             .session
@@ -363,14 +415,4 @@ fn gcm<'a>(nonce: &'a mut [u8], aad: &'a [u8]) -> Result<Mechanism<'a>, HsmError
     GcmParams::new(nonce, aad, TAG_BITS.into())
         .map(Mechanism::AesGcm)
         .map_err(|error| HsmError::Refused(error.to_string()))
-}
-
-/// An object that was never there is for the operator to make; one that was there means that the token is not.
-fn vanished<T>(label: &str, known: bool) -> Result<Option<T>, HsmError> {
-    if known {
-        return Err(HsmError::Unavailable(format!(
-            "'{label}' is gone from the token"
-        )));
-    }
-    Ok(None)
 }

@@ -53,6 +53,17 @@ pub(super) fn aad(place: &Place<'_>, version: u32) -> Zeroizing<Vec<u8>> {
     ])
 }
 
+/// What rests under a master key begins with its version (32 bits, big-endian).
+pub(super) fn versioned(version: u32, octets: &[u8]) -> Vec<u8> {
+    [&version.to_be_bytes(), octets].concat()
+}
+
+/// The inverse.
+pub(super) fn version(octets: &[u8]) -> Option<(u32, &[u8])> {
+    let (version, rest) = octets.split_first_chunk()?;
+    Some((u32::from_be_bytes(*version), rest))
+}
+
 /// The content of an activation for this key.
 pub(super) fn content_for(
     octets: &[u8],

@@ -1,12 +1,59 @@
-//! The master keys of the holder slot, and what each does alone: sealing a value for its place, and MACs.
+//! The master keys of the holder slot: which there are, which version is in use, and what each does alone.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use zeroize::Zeroizing;
 
-use super::{MacKey, Master, Place, formula, seal};
-use crate::{Hsm, HsmError, Key, KeyAlgorithm, KeyUse, VaultError};
+use super::{MacKey, Place, formula};
+use crate::{Hsm, HsmError, Key, KeyUse};
 
-/// The version that new values are sealed under. A rotation adds one; what rests says which it needs.
-pub(super) const VERSION: u32 = 1;
+/// The version of a key that does not rotate, and the first of one that does.
+pub(super) const FIRST: u32 = 1;
+
+/// Master keys that rotate together: a new version is made beside the old one, which is destroyed when nothing rests under it
+/// any more. The others stay: pseudonyms must read the same as long as the audit log is kept, a password's hash cannot
+/// be made again without the password, and codes live for minutes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MasterSet {
+    /// `store`: the outer layer of what is at rest, renewed without any holder.
+    Store,
+    /// `seal-derive`, `pin-check`, `puk-check` and `record-mac`: renewed by the holder's PIN or PUK alone.
+    Sealing,
+}
+
+impl MasterSet {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Store, Self::Sealing];
+
+    pub(super) fn keys(self) -> impl Iterator<Item = MasterKey> {
+        MasterKey::ALL
+            .into_iter()
+            .filter(move |key| key.set() == Some(self))
+    }
+
+    /// The versions of which any key is among these labels, ascending.
+    pub(super) fn versions(self, labels: &[String]) -> BTreeSet<u32> {
+        let of_key = |key: MasterKey| {
+            labels.iter().filter_map(move |label| {
+                let version = label.strip_prefix(key.name())?.strip_prefix("/v")?;
+                version.parse().ok().filter(|version| *version >= FIRST)
+            })
+        };
+        self.keys().flat_map(of_key).collect()
+    }
+
+    /// The version that these labels put into use: the highest that is complete. One that is being made is not.
+    pub(super) fn in_use(self, labels: &[String]) -> Option<u32> {
+        let complete = |version: &u32| self.keys().all(|key| labels.contains(&key.label(*version)));
+        self.versions(labels).into_iter().rev().find(complete)
+    }
+}
 
 /// A master key. One purpose each: with ENCRYPT beside DERIVE anyone with a session could compute the derived keys in
 /// clear, and a MAC made for one use must not pass in another.
@@ -14,6 +61,9 @@ pub(super) const VERSION: u32 = 1;
 pub(super) enum MasterKey {
     SealDerive,
     Store,
+    PinCheck,
+    PukCheck,
+    Record,
     Mac(MacKey),
 }
 
@@ -21,123 +71,183 @@ impl MasterKey {
     pub(super) const ALL: [Self; 8] = [
         Self::SealDerive,
         Self::Store,
-        Self::Mac(MacKey::PinCheck),
-        Self::Mac(MacKey::PukCheck),
+        Self::PinCheck,
+        Self::PukCheck,
         Self::Mac(MacKey::Otp),
         Self::Mac(MacKey::Pepper),
-        Self::Mac(MacKey::Record),
+        Self::Record,
         Self::Mac(MacKey::Pseudonym),
     ];
 
-    fn label(self, version: u32) -> String {
-        let name = match self {
+    fn name(self) -> &'static str {
+        match self {
             Self::SealDerive => "seal-derive",
             Self::Store => "store",
-            Self::Mac(MacKey::PinCheck) => "pin-check",
-            Self::Mac(MacKey::PukCheck) => "puk-check",
+            Self::PinCheck => "pin-check",
+            Self::PukCheck => "puk-check",
             Self::Mac(MacKey::Otp) => "otp",
             Self::Mac(MacKey::Pepper) => "pepper",
-            Self::Mac(MacKey::Record) => "record-mac",
+            Self::Record => "record-mac",
             Self::Mac(MacKey::Pseudonym) => "pseudonym",
-        };
-        format!("{name}/v{version}")
+        }
     }
 
-    fn purpose(self) -> KeyUse {
+    pub(super) fn label(self, version: u32) -> String {
+        format!("{}/v{version}", self.name())
+    }
+
+    pub(super) fn purpose(self) -> KeyUse {
         match self {
             Self::SealDerive => KeyUse::Derive,
             Self::Store => KeyUse::Encrypt,
-            Self::Mac(_) => KeyUse::Mac,
+            Self::PinCheck | Self::PukCheck | Self::Record | Self::Mac(_) => KeyUse::Mac,
         }
     }
 
-    /// The key of this version; it is not made here.
-    pub(super) fn find(self, hsm: &mut dyn Hsm, version: u32) -> Result<Key, HsmError> {
-        if version != VERSION {
-            return Err(HsmError::Refused(format!(
-                "sealed under version {version} of the master keys, which is unknown"
-            )));
-        }
-        let label = self.label(version);
-        hsm.master(&label, self.purpose())?
-            .ok_or(HsmError::Missing(label))
-    }
-}
-
-/// Makes the master keys that are missing.
-pub(super) fn init(hsm: &mut dyn Hsm) -> Result<Vec<Master>, HsmError> {
-    MasterKey::ALL
-        .into_iter()
-        .map(|master| {
-            let label = master.label(VERSION);
-            let created = hsm.master(&label, master.purpose())?.is_none();
-            if created {
-                hsm.create_master(&label, master.purpose())?;
+    /// What it rotates with; `None` for a key that does not.
+    pub(super) fn set(self) -> Option<MasterSet> {
+        match self {
+            Self::Store => Some(MasterSet::Store),
+            Self::SealDerive | Self::PinCheck | Self::PukCheck | Self::Record => {
+                Some(MasterSet::Sealing)
             }
-            Ok(Master { label, created })
-        })
-        .collect()
-}
-
-/// Finds every master key (the token has verified their attributes then) and proves the chain with throw-away keys.
-pub(super) fn check(hsm: &mut dyn Hsm) -> Result<(), VaultError> {
-    for master in MasterKey::ALL {
-        master.find(hsm, VERSION)?;
+            Self::Mac(_) => None,
+        }
     }
-    let place = Place {
-        table: "check",
-        row: "check",
-        field: "check",
-    };
-    let sealed = seal_value(hsm, &place, b"check")?;
-    if unseal_value(hsm, &place, &sealed)?.as_slice() != b"check" {
-        return Err(unfit("AES-GCM does not give back what it took").into());
+}
+
+/// The version of each set that is in use, found on the token and remembered; clones share it. Another process may rotate at
+/// any time: the token is looked at again when a value is of a higher version, or a key is not there.
+#[derive(Clone, Default)]
+pub(super) struct Masters(Arc<Known>);
+
+/// 0: not looked for yet.
+#[derive(Default)]
+struct Known {
+    store: AtomicU32,
+    sealing: AtomicU32,
+}
+
+impl Masters {
+    fn slot(&self, set: MasterSet) -> &AtomicU32 {
+        match set {
+            MasterSet::Store => &self.0.store,
+            MasterSet::Sealing => &self.0.sealing,
+        }
     }
-    let one = mac(hsm, MacKey::Record, VERSION, &[b"check"])?;
-    if one != mac(hsm, MacKey::Record, VERSION, &[b"check"])? {
-        return Err(unfit("HMAC gives two values for one input").into());
+
+    /// The version in use as far as is known here; 0 before the token was looked at.
+    pub(super) fn known(&self, set: MasterSet) -> u32 {
+        self.slot(set).load(Ordering::Acquire)
     }
-    seal::seal_new(hsm, KeyAlgorithm::P256, &[0; 32])?;
-    Ok(())
+
+    /// Looks on the token which versions are in use; gives the labels that are there.
+    pub(super) fn refresh(&self, hsm: &mut dyn Hsm) -> Result<Vec<String>, HsmError> {
+        let labels = hsm.master_labels()?;
+        for set in MasterSet::ALL {
+            if let Some(version) = set.in_use(&labels) {
+                self.slot(set).store(version, Ordering::Release);
+            }
+        }
+        Ok(labels)
+    }
+
+    /// The version in use. One job asks once: it may move between two.
+    pub(super) fn current(&self, hsm: &mut dyn Hsm, set: MasterSet) -> Result<u32, HsmError> {
+        let known = self.known(set);
+        if known >= FIRST && all_there(hsm, set, known)?.is_none() {
+            return Ok(known);
+        }
+        self.refresh(hsm)?;
+        let found = self.known(set).max(FIRST);
+        all_there(hsm, set, found)?.map_or(Ok(found), |label| Err(HsmError::Missing(label)))
+    }
+
+    /// The key of this version; it is not made here. A version that is not in use and not there either was destroyed, or what
+    /// names it was changed.
+    pub(super) fn find(
+        &self,
+        hsm: &mut dyn Hsm,
+        key: MasterKey,
+        version: u32,
+    ) -> Result<Key, HsmError> {
+        if key.set().is_some_and(|set| version > self.known(set)) {
+            self.refresh(hsm)?;
+        }
+        let label = key.label(version);
+        if let Some(found) = hsm.master(&label, key.purpose())? {
+            return Ok(found);
+        }
+        if let Some(set) = key.set() {
+            self.refresh(hsm)?;
+            if version != self.known(set) {
+                return Err(HsmError::Refused(format!("there is no '{label}' any more")));
+            }
+        }
+        Err(HsmError::Missing(label))
+    }
+
+    /// HMAC over length-prefixed parts.
+    pub(super) fn mac(
+        &self,
+        hsm: &mut dyn Hsm,
+        key: MasterKey,
+        version: u32,
+        parts: &[&[u8]],
+    ) -> Result<[u8; 32], HsmError> {
+        let key = self.find(hsm, key, version)?;
+        hsm.mac(key, &formula::prefixed(parts))
+    }
+
+    /// Seals a value for its place: the version of the master key (32 bits), then nonce, ciphertext and tag.
+    pub(super) fn seal(
+        &self,
+        hsm: &mut dyn Hsm,
+        place: &Place<'_>,
+        plain: &[u8],
+    ) -> Result<Vec<u8>, HsmError> {
+        let version = self.current(hsm, MasterSet::Store)?;
+        let store = self.find(hsm, MasterKey::Store, version)?;
+        let sealed = hsm.encrypt(store, &formula::aad(place, version), plain)?;
+        Ok(formula::versioned(version, &sealed))
+    }
+
+    /// Opens a value sealed for this place.
+    pub(super) fn unseal(
+        &self,
+        hsm: &mut dyn Hsm,
+        place: &Place<'_>,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, HsmError> {
+        let (version, sealed) = formula::version(sealed)
+            .ok_or_else(|| HsmError::Refused("a sealed value is too short".to_owned()))?;
+        let store = self.find(hsm, MasterKey::Store, version)?;
+        hsm.decrypt(store, &formula::aad(place, version), sealed)
+    }
+
+    /// The same value under the version in use; `None` when it is.
+    pub(super) fn reseal(
+        &self,
+        hsm: &mut dyn Hsm,
+        place: &Place<'_>,
+        sealed: &[u8],
+    ) -> Result<Option<Vec<u8>>, HsmError> {
+        let current = self.current(hsm, MasterSet::Store)?;
+        if formula::version(sealed).is_some_and(|(version, _)| version == current) {
+            return Ok(None);
+        }
+        let plain = self.unseal(hsm, place, sealed)?;
+        self.seal(hsm, place, &plain).map(Some)
+    }
 }
 
-fn unfit(what: &str) -> HsmError {
-    HsmError::Unfit(what.to_owned())
-}
-
-/// HMAC over length-prefixed parts.
-pub(super) fn mac(
-    hsm: &mut dyn Hsm,
-    key: MacKey,
-    version: u32,
-    parts: &[&[u8]],
-) -> Result<[u8; 32], HsmError> {
-    let key = MasterKey::Mac(key).find(hsm, version)?;
-    hsm.mac(key, &formula::prefixed(parts))
-}
-
-/// Seals a value for its place: the version of the master key (32 bits), then nonce, ciphertext and tag.
-pub(super) fn seal_value(
-    hsm: &mut dyn Hsm,
-    place: &Place<'_>,
-    plain: &[u8],
-) -> Result<Vec<u8>, HsmError> {
-    let store = MasterKey::Store.find(hsm, VERSION)?;
-    let mut sealed = VERSION.to_be_bytes().to_vec();
-    sealed.extend(hsm.encrypt(store, &formula::aad(place, VERSION), plain)?);
-    Ok(sealed)
-}
-
-/// Opens a value sealed for this place.
-pub(super) fn unseal_value(
-    hsm: &mut dyn Hsm,
-    place: &Place<'_>,
-    sealed: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, HsmError> {
-    let (version, sealed) = sealed
-        .split_first_chunk()
-        .ok_or_else(|| HsmError::Refused("a sealed value is too short".to_owned()))?;
-    let version = u32::from_be_bytes(*version);
-    let store = MasterKey::Store.find(hsm, version)?;
-    hsm.decrypt(store, &formula::aad(place, version), sealed)
+/// The label of the first key of a version that is missing.
+fn all_there(hsm: &mut dyn Hsm, set: MasterSet, version: u32) -> Result<Option<String>, HsmError> {
+    for key in set.keys() {
+        let label = key.label(version);
+        if hsm.master(&label, key.purpose())?.is_none() {
+            return Ok(Some(label));
+        }
+    }
+    Ok(None)
 }

@@ -5,7 +5,7 @@
 //! U(purpose,p) = SHA-256(len|purpose ‖ len|credential ‖ len|generation ‖ len|stretch(p))
 //! KEK(x)       = CKM_AES_CBC_ENCRYPT_DATA(seal-derive/vN, iv = 0, data = x)         in the HSM
 //! key_blob     = AES-KWP(DEK, private key)      w_pin = AES-KWP(KEK(U("pin", PIN)), DEK)
-//! w_sad        = AES-KWP(KEK(SHA-256("sad" ‖ secret ‖ content)), DEK)
+//! w_sad        = vN ‖ AES-KWP(KEK(SHA-256("sad" ‖ secret ‖ content)), DEK)
 //! pin_check    = HMAC(pin-check/vN, len|U("pin", PIN))
 //! record_mac   = HMAC(record-mac/vN, len|record)
 //! at rest      = vN ‖ AES-256-GCM(store/vN, aad = len|table ‖ len|row ‖ len|field ‖ len|vN, blob)    key_blob and w_pin
@@ -13,11 +13,15 @@
 //!
 //! The DEK between: a change of PIN, an activation or a mandate re-wraps 32 octets; the key blob never changes.
 //! A PIN is judged by `pin_check` before anything is unwrapped, so a broken HSM never counts as a wrong PIN.
+//!
+//! vN: master keys rotate ([`MasterSet`]). What is new goes under the highest version on the token; what rests says which
+//! it needs, in its first octets or in `masters`, and opens as long as that is there.
 
 mod formula;
 mod master;
 mod opened;
 mod puk;
+mod rotation;
 mod scratch;
 mod seal;
 mod sign;
@@ -27,10 +31,18 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use self::opened::OpenKeys;
-pub use self::puk::{Puk, SealedPuk};
+pub use self::{
+    master::MasterSet,
+    puk::{Puk, SealedPuk},
+    rotation::{Blobs, version_of},
+};
+use self::{
+    master::{FIRST, MasterKey, Masters},
+    opened::OpenKeys,
+};
 use crate::{
-    Cost, HsmError, KeyAlgorithm, Pool, PoolState, Secret, Stretcher, VaultError, pool::Speed,
+    Cost, HsmError, KeyAlgorithm, Pool, PoolState, Secret, Stretcher,
+    pool::{Session, Speed},
 };
 
 /// A signature PIN: exactly eight digits. Prints nothing, is wiped when dropped.
@@ -65,30 +77,35 @@ pub struct SealedKey {
     pub record_mac: Vec<u8>,
 }
 
+/// A key that was just made.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// As it rests.
+    pub key: SealedKey,
+    /// Its certification request (PKCS #10, DER), signed when it was tried.
+    pub request: Vec<u8>,
+    /// Serial number of the device that made it.
+    pub device: String,
+}
+
 /// What opens a key for a while: content and wrapped DEK from the store, the secret from the other side.
 #[derive(Clone, Debug)]
 pub struct Activation {
     /// Canonical octets of a [`Content`](crate::Content), as stored.
     pub content: Vec<u8>,
-    /// AES-KWP(KEK(secret, content), DEK), as stored.
+    /// vN ‖ AES-KWP(KEK(secret, content), DEK), as stored.
     pub wrapped: Vec<u8>,
     /// What the client presented.
     pub secret: Secret,
 }
 
-/// HMAC keys, one a purpose.
+/// HMAC keys for whatever the service says is theirs, one a purpose. They do not rotate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MacKey {
-    /// PIN check values.
-    PinCheck,
-    /// PUK check values.
-    PukCheck,
     /// Codes the service sends.
     Otp,
     /// Passwords: the keyed step after Argon2id.
     Pepper,
-    /// Records of credentials.
-    Record,
     /// Pseudonyms of persons in the audit log.
     Pseudonym,
 }
@@ -104,7 +121,7 @@ pub struct Place<'a> {
     pub field: &'a str,
 }
 
-/// A master key of the holder slot, as `slot init` reports it.
+/// A master key of the holder slot, as `slot init` and `slot rotate` report it.
 #[derive(Clone, Debug)]
 pub struct Master {
     /// Label on the token, such as `seal-derive/v1`.
@@ -132,6 +149,7 @@ impl fmt::Debug for Pin {
 pub struct Vault {
     pool: Pool,
     stretcher: Stretcher,
+    masters: Masters,
     opened: Arc<OpenKeys>,
 }
 
@@ -142,31 +160,8 @@ impl Vault {
             opened: Arc::new(OpenKeys::new(pool.living(), open_keys)),
             pool,
             stretcher,
+            masters: Masters::default(),
         }
-    }
-
-    /// Makes the master keys that are missing.
-    ///
-    /// # Errors
-    /// [`HsmError::Unfit`] when one is there and may do more than it should.
-    pub async fn init(&self) -> Result<Vec<Master>, HsmError> {
-        self.pool
-            .run(Speed::Slow, |session| master::init(session.hsm.as_mut()))
-            .await
-    }
-
-    /// Finds every master key and proves the whole chain with a throw-away key; for the start of the service.
-    ///
-    /// # Errors
-    /// [`HsmError::Missing`] without a master key, [`HsmError::Unfit`] when the token cannot do what is needed.
-    pub async fn check(&self) -> Result<(), HsmError> {
-        let checked = self
-            .pool
-            .run(Speed::Slow, |session| master::check(session.hsm.as_mut()));
-        checked.await.map_err(|error| match error {
-            VaultError::Hsm(error) => error,
-            other => HsmError::Unfit(other.to_string()),
-        })
     }
 
     /// HMAC over length-prefixed parts.
@@ -178,23 +173,42 @@ impl Vault {
             .iter()
             .map(|part| Zeroizing::new(part.to_vec()))
             .collect();
+        let masters = self.masters.clone();
         self.pool
             .run(Speed::Fast, move |session| {
+                let hsm = session.hsm.as_mut();
                 let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_slice()).collect();
-                master::mac(session.hsm.as_mut(), key, master::VERSION, &parts)
+                masters.mac(hsm, MasterKey::Mac(key), FIRST, &parts)
             })
             .await
     }
 
-    /// The MAC of a record of a key that was sealed under this version of the master keys.
+    /// The MAC of a record under this version of the master keys: what it is kept with.
+    ///
+    /// # Errors
+    /// [`HsmError::Refused`] when that version is not there, or the HSM does not answer.
+    pub async fn record_mac(&self, masters: u32, record: &[u8]) -> Result<[u8; 32], HsmError> {
+        let (record, keys) = (record.to_vec(), self.masters.clone());
+        self.pool
+            .run(Speed::Fast, move |session| {
+                let hsm = session.hsm.as_mut();
+                keys.mac(hsm, MasterKey::Record, masters, &[&record])
+            })
+            .await
+    }
+
+    /// The MAC of a new record under the version of the master keys in use, and that version, to be kept with it.
     ///
     /// # Errors
     /// When the HSM does not answer.
-    pub async fn record_mac(&self, masters: u32, record: &[u8]) -> Result<[u8; 32], HsmError> {
-        let record = record.to_vec();
+    pub async fn mac_record(&self, record: &[u8]) -> Result<(u32, [u8; 32]), HsmError> {
+        let (record, keys) = (record.to_vec(), self.masters.clone());
         self.pool
             .run(Speed::Fast, move |session| {
-                master::mac(session.hsm.as_mut(), MacKey::Record, masters, &[&record])
+                let hsm = session.hsm.as_mut();
+                let version = keys.current(hsm, MasterSet::Sealing)?;
+                let mac = keys.mac(hsm, MasterKey::Record, version, &[&record])?;
+                Ok((version, mac))
             })
             .await
     }
@@ -205,9 +219,10 @@ impl Vault {
     /// When the HSM does not answer.
     pub async fn seal(&self, place: &Place<'_>, plain: &[u8]) -> Result<Vec<u8>, HsmError> {
         let (place, plain) = (OwnedPlace::from(place), Zeroizing::new(plain.to_vec()));
+        let masters = self.masters.clone();
         self.pool
             .run(Speed::Fast, move |session| {
-                master::seal_value(session.hsm.as_mut(), &place.borrow(), &plain)
+                masters.seal(session.hsm.as_mut(), &place.borrow(), &plain)
             })
             .await
     }
@@ -222,9 +237,10 @@ impl Vault {
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, HsmError> {
         let (place, sealed) = (OwnedPlace::from(place), sealed.to_vec());
+        let masters = self.masters.clone();
         self.pool
             .run(Speed::Fast, move |session| {
-                master::unseal_value(session.hsm.as_mut(), &place.borrow(), &sealed)
+                masters.unseal(session.hsm.as_mut(), &place.borrow(), &sealed)
             })
             .await
     }
@@ -251,13 +267,39 @@ impl Vault {
         Ok(octets)
     }
 
-    /// Whether the slot signs, on the slow lane.
+    /// A new secret for the other side: a SAD's, a token's, a client's.
+    ///
+    /// # Errors
+    /// As [`Self::random`].
+    pub async fn secret(&self) -> Result<Secret, HsmError> {
+        Ok(Secret::new(*self.random::<32>().await?))
+    }
+
+    /// A new salt for Argon2id.
+    async fn salt(&self) -> Result<Vec<u8>, HsmError> {
+        Ok(self.random::<16>().await?.to_vec())
+    }
+
+    /// Serial number of the device.
+    ///
+    /// # Errors
+    /// When the HSM does not answer.
+    pub async fn device(&self) -> Result<String, HsmError> {
+        let serial = |session: &mut Session| Ok(session.hsm.serial().to_owned());
+        self.pool.run(Speed::Slow, serial).await
+    }
+
+    /// Whether the slot signs and has the master keys in use, on the slow lane.
     ///
     /// # Errors
     /// When it does not.
     pub async fn health(&self) -> Result<(), HsmError> {
+        let masters = self.masters.clone();
         self.pool
-            .run(Speed::Slow, |session| session.hsm.health())
+            .run(Speed::Slow, move |session| {
+                session.hsm.health()?;
+                rotation::find_all(session.hsm.as_mut(), &masters)
+            })
             .await
     }
 

@@ -8,11 +8,11 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{
-    MacKey, Pin, SealedKey, Vault, formula,
-    master::{self, VERSION},
-    seal,
+    MasterSet, Pin, SealedKey, Vault, formula,
+    master::{MasterKey, Masters},
+    seal::{self, damaged},
 };
-use crate::{Cost, HsmError, VaultError, pool::Speed};
+use crate::{Cost, Hsm, HsmError, VaultError, pool::Speed};
 
 /// A PIN unblocking key: ten digits. Prints nothing, is wiped when dropped.
 pub struct Puk(Zeroizing<String>);
@@ -61,7 +61,16 @@ impl Vault {
     /// Whether a key is sealed as a new one would be: same master keys, same cost. One that is not is sealed anew at the holder's next PIN
     /// ([`Self::change_pin`] to the same PIN).
     pub fn is_current(&self, key: &SealedKey) -> bool {
-        key.masters == VERSION && key.cost == self.stretcher.cost()
+        self.is_up_to_date(key.masters, key.cost)
+    }
+
+    /// The same of a PUK, which is sealed anew at its next use ([`Self::reseal_puk`]).
+    pub fn is_current_puk(&self, sealed: &SealedPuk) -> bool {
+        self.is_up_to_date(sealed.masters, sealed.cost)
+    }
+
+    fn is_up_to_date(&self, masters: u32, cost: Cost) -> bool {
+        masters == self.masters.known(MasterSet::Sealing) && cost == self.stretcher.cost()
     }
 
     /// Judges the old PIN and seals the DEK under the new one: new salt, today's cost and master keys. The private key's blob stays.
@@ -75,17 +84,17 @@ impl Vault {
         new: &Pin,
     ) -> Result<SealedKey, VaultError> {
         let source = self.unlock(key, old).await?;
-        let next = self.renewed(key)?;
+        let next = self.renewed(key).await?;
         let target = self.unlock(&next, new).await?;
-        let key = key.clone();
+        let (key, masters) = (key.clone(), self.masters.clone());
         self.pool
             .run(Speed::Fast, move |session| {
                 let hsm = session.hsm.as_mut();
-                seal::judge_record(hsm, &key)?;
-                seal::judge_pin(hsm, &key, &source)?;
-                let w_pin = seal::w_pin(hsm, &key)?;
-                let mut next = next.clone();
-                seal::reseal(hsm, key.masters, &source, &w_pin, &target, &mut next)?;
+                seal::judge_record(hsm, &masters, &key)?;
+                seal::judge_pin(hsm, &masters, &key, &source)?;
+                let w_pin = seal::w_pin(hsm, &masters, &key)?;
+                let (from, mut next) = ((key.masters, &*source), next.clone());
+                seal::reseal(hsm, &masters, from, &w_pin, &target, &mut next)?;
                 Ok(next)
             })
             .await
@@ -103,27 +112,21 @@ impl Vault {
         resets: bool,
     ) -> Result<(Puk, SealedPuk), VaultError> {
         let puk = Puk::from_bits(*self.random::<8>().await?);
-        let mut sealed = SealedPuk {
-            salt: seal::salt()?,
-            cost: self.stretcher.cost(),
-            check: Vec::new(),
-            w_puk: None,
-            masters: VERSION,
-        };
+        let next = self.new_puk().await?;
         let source = self.unlock(key, pin).await?;
-        let target = self.unlock_puk(key, &sealed, &puk).await?;
-        let key = key.clone();
+        let target = self.unlock_puk(key, &next, &puk).await?;
+        let (key, masters) = (key.clone(), self.masters.clone());
         let sealed = self
             .pool
             .run(Speed::Fast, move |session| {
                 let hsm = session.hsm.as_mut();
-                seal::judge_pin(hsm, &key, &source)?;
-                sealed.check = master::mac(hsm, MacKey::PukCheck, VERSION, &[&*target])?.to_vec();
-                if resets {
-                    let w_pin = seal::w_pin(hsm, &key)?;
-                    sealed.w_puk = Some(seal::wrap_for_puk(hsm, &key, &source, &w_pin, &target)?);
-                }
-                Ok::<_, VaultError>(sealed.clone())
+                seal::judge_pin(hsm, &masters, &key, &source)?;
+                let dek = match resets {
+                    true => Some(seal::w_pin(hsm, &masters, &key)?),
+                    false => None,
+                };
+                let from = (key.masters, &*source, dek.as_ref());
+                seal(hsm, &masters, &key, from, &target, next.clone())
             })
             .await?;
         Ok((puk, sealed))
@@ -141,11 +144,12 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let unlock = self.unlock_puk(key, sealed, puk).await?;
         let (key, sealed) = (key.clone(), sealed.clone());
+        let masters = self.masters.clone();
         self.pool
             .run(Speed::Fast, move |session| {
                 let hsm = session.hsm.as_mut();
-                seal::judge_record(hsm, &key)?;
-                judge(hsm, &sealed, &unlock)
+                seal::judge_record(hsm, &masters, &key)?;
+                judge(hsm, &masters, &sealed, &unlock)
             })
             .await
     }
@@ -162,29 +166,67 @@ impl Vault {
         new: &Pin,
     ) -> Result<SealedKey, VaultError> {
         let source = self.unlock_puk(key, sealed, puk).await?;
-        let next = self.renewed(key)?;
+        let next = self.renewed(key).await?;
         let target = self.unlock(&next, new).await?;
         let (key, sealed) = (key.clone(), sealed.clone());
+        let masters = self.masters.clone();
         self.pool
             .run(Speed::Fast, move |session| {
                 let hsm = session.hsm.as_mut();
-                seal::judge_record(hsm, &key)?;
-                judge(hsm, &sealed, &source)?;
-                let w_puk = sealed.w_puk.as_deref().ok_or(VaultError::Damaged)?;
-                let w_puk = seal::w_puk(hsm, &key, w_puk)?;
-                let mut next = next.clone();
-                seal::reseal(hsm, sealed.masters, &source, &w_puk, &target, &mut next)?;
+                seal::judge_record(hsm, &masters, &key)?;
+                judge(hsm, &masters, &sealed, &source)?;
+                let w_puk = w_puk(hsm, &masters, &key, &sealed)?;
+                let w_puk = w_puk.ok_or(VaultError::Damaged)?;
+                let (from, mut next) = ((sealed.masters, &*source), next.clone());
+                seal::reseal(hsm, &masters, from, &w_puk, &target, &mut next)?;
                 Ok(next)
             })
             .await
     }
 
+    /// Judges the PUK and seals it anew: new salt, today's cost and master keys.
+    ///
+    /// # Errors
+    /// [`VaultError::WrongPuk`], [`VaultError::Damaged`], or a failure of the HSM.
+    pub async fn reseal_puk(
+        &self,
+        key: &SealedKey,
+        sealed: &SealedPuk,
+        puk: &Puk,
+    ) -> Result<SealedPuk, VaultError> {
+        let source = self.unlock_puk(key, sealed, puk).await?;
+        let next = self.new_puk().await?;
+        let target = self.unlock_puk(key, &next, puk).await?;
+        let (key, sealed) = (key.clone(), sealed.clone());
+        let masters = self.masters.clone();
+        self.pool
+            .run(Speed::Fast, move |session| {
+                let hsm = session.hsm.as_mut();
+                judge(hsm, &masters, &sealed, &source)?;
+                let dek = w_puk(hsm, &masters, &key, &sealed)?;
+                let from = (sealed.masters, &*source, dek.as_ref());
+                seal(hsm, &masters, &key, from, &target, next.clone())
+            })
+            .await
+    }
+
     /// The key with a new salt at today's cost, to be sealed under today's master keys.
-    fn renewed(&self, key: &SealedKey) -> Result<SealedKey, HsmError> {
+    async fn renewed(&self, key: &SealedKey) -> Result<SealedKey, HsmError> {
         Ok(SealedKey {
-            salt: seal::salt()?,
+            salt: self.salt().await?,
             cost: self.stretcher.cost(),
             ..key.clone()
+        })
+    }
+
+    /// What there will be of a PUK, with a new salt at today's cost.
+    async fn new_puk(&self) -> Result<SealedPuk, HsmError> {
+        Ok(SealedPuk {
+            salt: self.salt().await?,
+            cost: self.stretcher.cost(),
+            check: Vec::new(),
+            w_puk: None,
+            masters: 0,
         })
     }
 
@@ -199,7 +241,7 @@ impl Vault {
             .stretcher
             .stretch(puk.0.as_bytes(), &sealed.salt, sealed.cost)
             .await
-            .map_err(seal::damaged)?;
+            .map_err(damaged)?;
         Ok(formula::unlock(
             "puk",
             &key.credential,
@@ -210,15 +252,51 @@ impl Vault {
 }
 
 fn judge(
-    hsm: &mut dyn crate::Hsm,
+    hsm: &mut dyn Hsm,
+    masters: &Masters,
     sealed: &SealedPuk,
     unlock: &[u8; 32],
 ) -> Result<(), VaultError> {
-    let right = master::mac(hsm, MacKey::PukCheck, sealed.masters, &[unlock]);
-    let right = right.map_err(seal::damaged)?;
-    if bool::from(right.ct_eq(&sealed.check)) {
+    let right = masters.mac(hsm, MasterKey::PukCheck, sealed.masters, &[unlock]);
+    if bool::from(right.map_err(damaged)?.ct_eq(&sealed.check)) {
         Ok(())
     } else {
         Err(VaultError::WrongPuk)
     }
+}
+
+/// Seals a PUK under today's master keys: its check value, and the DEK where it is handed over, as a PIN or PUK wraps it now.
+fn seal(
+    hsm: &mut dyn Hsm,
+    masters: &Masters,
+    key: &SealedKey,
+    (from, source, dek): (u32, &[u8; 32], Option<&Zeroizing<Vec<u8>>>),
+    target: &[u8; 32],
+    mut next: SealedPuk,
+) -> Result<SealedPuk, VaultError> {
+    next.masters = masters.current(hsm, MasterSet::Sealing)?;
+    let check = masters.mac(hsm, MasterKey::PukCheck, next.masters, &[target])?;
+    next.check = check.to_vec();
+    if let Some(dek) = dek {
+        let to = (next.masters, target);
+        let wrapped = seal::rewrap(hsm, masters, (from, source), dek, to)?;
+        let row = seal::row_of(key);
+        next.w_puk = Some(masters.seal(hsm, &seal::place(&row, seal::W_PUK), &wrapped)?);
+    }
+    Ok(next)
+}
+
+/// The DEK as the PUK wraps it, if it does.
+fn w_puk(
+    hsm: &mut dyn Hsm,
+    masters: &Masters,
+    key: &SealedKey,
+    sealed: &SealedPuk,
+) -> Result<Option<Zeroizing<Vec<u8>>>, VaultError> {
+    let Some(w_puk) = &sealed.w_puk else {
+        return Ok(None);
+    };
+    let row = seal::row_of(key);
+    let opened = masters.unseal(hsm, &seal::place(&row, seal::W_PUK), w_puk);
+    opened.map(Some).map_err(damaged)
 }

@@ -3,24 +3,21 @@
 use subtle::ConstantTimeEq;
 
 use super::{
-    Activation, MacKey, Pin, Place, SealedKey, Vault, formula,
-    master::{self, MasterKey, VERSION},
+    Activation, MasterSet, NewKey, Pin, Place, SealedKey, Vault, formula,
+    master::{MasterKey, Masters},
     scratch::Scratch,
 };
-use crate::{
-    Digest, DigestAlgorithm, Hsm, HsmError, KeyAlgorithm, Scheme, Secret, VaultError, pool::Speed,
-    verify,
-};
+use crate::{Hsm, HsmError, KeyAlgorithm, Secret, VaultError, pool::Speed, request};
 
 /// Table and columns of a sealed key, for its additional authenticated data.
 const TABLE: &str = "credential";
-const KEY_BLOB: &str = "key_blob";
-const W_PIN: &str = "w_pin";
-const W_PUK: &str = "w_puk";
+pub(super) const KEY_BLOB: &str = "key_blob";
+pub(super) const W_PIN: &str = "w_pin";
+pub(super) const W_PUK: &str = "w_puk";
 
 impl Vault {
-    /// Makes a key pair in the HSM, tests it, and seals it under the PIN. The key is extractable only until it is wrapped, and
-    /// what is given out was opened again and has signed. Record and its MAC are left empty: [`Self::mac`] makes it when
+    /// Makes a key pair in the HSM, seals it under the PIN, and has it sign its certification request for this subject (a Name, DER). The key
+    /// is extractable only until it is wrapped; what signs the request is the sealed key, opened again. Record and its MAC are left empty: [`Self::mac`] makes it when
     /// the certificate is there.
     ///
     /// # Errors
@@ -31,7 +28,9 @@ impl Vault {
         generation: u32,
         algorithm: KeyAlgorithm,
         pin: &Pin,
-    ) -> Result<SealedKey, VaultError> {
+        subject: &[u8],
+    ) -> Result<NewKey, VaultError> {
+        let subject = subject.to_vec();
         let mut key = SealedKey {
             credential: credential.to_owned(),
             generation,
@@ -40,28 +39,35 @@ impl Vault {
             key_blob: Vec::new(),
             w_pin: Vec::new(),
             pin_check: Vec::new(),
-            salt: salt()?,
+            salt: self.salt().await?,
             cost: self.stretcher.cost(),
-            masters: VERSION,
+            masters: 0,
             record: Vec::new(),
             record_mac: Vec::new(),
         };
         let unlock = self.unlock(&key, pin).await?;
+        let (row, masters) = (row_of(&key), self.masters.clone());
         self.pool
             .run(Speed::Slow, move |session| {
                 let hsm = session.hsm.as_mut();
-                let sealed = seal_new(hsm, algorithm, &unlock)?;
+                key.masters = masters.current(hsm, MasterSet::Sealing)?;
+                let sealed = seal_new(hsm, &masters, key.masters, algorithm, &unlock, &subject)?;
                 key.spki = sealed.spki;
-                key.key_blob =
-                    master::seal_value(hsm, &place(&key_row(&key), KEY_BLOB), &sealed.key_blob)?;
-                key.w_pin = master::seal_value(hsm, &place(&key_row(&key), W_PIN), &sealed.w_pin)?;
-                key.pin_check = master::mac(hsm, MacKey::PinCheck, VERSION, &[&*unlock])?.to_vec();
-                Ok(key.clone())
+                key.key_blob = masters.seal(hsm, &place(&row, KEY_BLOB), &sealed.key_blob)?;
+                key.w_pin = masters.seal(hsm, &place(&row, W_PIN), &sealed.w_pin)?;
+                let check = masters.mac(hsm, MasterKey::PinCheck, key.masters, &[&*unlock])?;
+                key.pin_check = check.to_vec();
+                Ok(NewKey {
+                    key: key.clone(),
+                    request: sealed.request,
+                    device: hsm.serial().to_owned(),
+                })
             })
             .await
     }
 
-    /// Judges the PIN and re-wraps the DEK under secret and content: the wrapped DEK of a new [`Activation`].
+    /// Judges the PIN and re-wraps the DEK under secret and content, and the master keys in use: the wrapped DEK of a new
+    /// [`Activation`].
     ///
     /// # Errors
     /// [`VaultError::WrongPin`] and nothing else counts as a try; [`VaultError::NotBound`] for the content of another key,
@@ -76,14 +82,17 @@ impl Vault {
         formula::content_for(content, &key.credential, key.generation)?;
         let unlock = self.unlock(key, pin).await?;
         let target = formula::activation(secret, content);
-        let key = key.clone();
+        let (key, masters) = (key.clone(), self.masters.clone());
         self.pool
             .run(Speed::Fast, move |session| {
                 let hsm = session.hsm.as_mut();
-                judge_record(hsm, &key)?;
-                judge_pin(hsm, &key, &unlock)?;
-                let w_pin = w_pin(hsm, &key)?;
-                rewrap(hsm, key.masters, &unlock, &w_pin, &target)
+                judge_record(hsm, &masters, &key)?;
+                judge_pin(hsm, &masters, &key, &unlock)?;
+                let w_pin = w_pin(hsm, &masters, &key)?;
+                let current = masters.current(hsm, MasterSet::Sealing)?;
+                let (from, to) = ((key.masters, &*unlock), (current, &*target));
+                let wrapped = rewrap(hsm, &masters, from, &w_pin, to)?;
+                Ok(formula::versioned(current, &wrapped))
             })
             .await
     }
@@ -105,11 +114,16 @@ impl Vault {
         let source = formula::activation(&from.secret, &from.content);
         let target = formula::activation(secret, content);
         let (key, wrapped) = (key.clone(), from.wrapped.clone());
+        let masters = self.masters.clone();
         self.pool
             .run(Speed::Fast, move |session| {
                 let hsm = session.hsm.as_mut();
-                judge_record(hsm, &key)?;
-                rewrap(hsm, key.masters, &source, &wrapped, &target)
+                judge_record(hsm, &masters, &key)?;
+                let (version, wrapped) = formula::version(&wrapped).ok_or(VaultError::Damaged)?;
+                let current = masters.current(hsm, MasterSet::Sealing)?;
+                let (from, to) = ((version, &*source), (current, &*target));
+                let wrapped = rewrap(hsm, &masters, from, wrapped, to)?;
+                Ok(formula::versioned(current, &wrapped))
             })
             .await
     }
@@ -137,19 +151,23 @@ impl Vault {
 }
 
 /// A pair that was made, wrapped, opened again and tried.
-pub(super) struct NewKey {
+pub(super) struct Sealed {
     spki: Vec<u8>,
+    request: Vec<u8>,
     key_blob: Vec<u8>,
     w_pin: Vec<u8>,
 }
 
-/// Makes a pair and its DEK, wraps both, opens what was wrapped as a signer would, and tries whether what signs then goes
-/// with the public key that was made.
+/// Makes a pair and its DEK, wraps both, opens what was wrapped as a signer would, and has it sign its request: whether what signs then goes
+/// with the public key that was made is tried with it.
 pub(super) fn seal_new(
     hsm: &mut dyn Hsm,
+    masters: &Masters,
+    version: u32,
     algorithm: KeyAlgorithm,
     unlock: &[u8; 32],
-) -> Result<NewKey, VaultError> {
+    subject: &[u8],
+) -> Result<Sealed, VaultError> {
     let mut scratch = Scratch::new(hsm);
     let mut spki = Vec::new();
     let private = scratch.key(|hsm| {
@@ -159,52 +177,33 @@ pub(super) fn seal_new(
     })?;
     let dek = scratch.key(|hsm| hsm.generate_dek())?;
     let key_blob = scratch.hsm().wrap(dek, private)?;
-    let master = MasterKey::SealDerive.find(scratch.hsm(), VERSION)?;
+    let master = masters.find(scratch.hsm(), MasterKey::SealDerive, version)?;
     let kek = scratch.key(|hsm| hsm.derive(master, unlock))?;
     let w_pin = scratch.hsm().wrap(kek, dek)?;
 
     let dek = scratch.key(|hsm| hsm.unwrap_dek(kek, &w_pin, false))?;
     let opened = scratch.key(|hsm| hsm.unwrap_private(dek, &key_blob, algorithm))?;
-    let (scheme, digest) = trial(algorithm);
-    verify::signed(scratch.hsm(), opened, algorithm, &spki, scheme, &digest)?;
-    Ok(NewKey {
+    let request = request::made(scratch.hsm(), opened, algorithm, &spki, subject)?;
+    Ok(Sealed {
         spki,
+        request,
         key_blob,
         w_pin,
     })
 }
 
-/// What a new key signs to be tried.
-fn trial(algorithm: KeyAlgorithm) -> (Scheme, Digest) {
-    let digest = DigestAlgorithm::Sha256;
-    let scheme = if algorithm.is_rsa() {
-        Scheme::RsaPkcs1(digest)
-    } else {
-        Scheme::Ecdsa(digest)
-    };
-    (scheme, Digest::zero(digest))
-}
-
-/// From one key-encryption key to another. The DEK is extractable here, and only here.
-fn rewrap(
+/// From one key-encryption key to another, each under its version of the master keys. The DEK is extractable here, and
+/// only here.
+pub(super) fn rewrap(
     hsm: &mut dyn Hsm,
-    masters: u32,
-    source: &[u8; 32],
-    wrapped: &[u8],
-    target: &[u8; 32],
-) -> Result<Vec<u8>, VaultError> {
-    rewrap_under(hsm, (masters, source), wrapped, (masters, target))
-}
-
-/// The same between versions of the master keys.
-fn rewrap_under(
-    hsm: &mut dyn Hsm,
+    masters: &Masters,
     (from, source): (u32, &[u8; 32]),
     wrapped: &[u8],
     (to, target): (u32, &[u8; 32]),
 ) -> Result<Vec<u8>, VaultError> {
-    let old = MasterKey::SealDerive.find(hsm, from).map_err(damaged)?;
-    let new = MasterKey::SealDerive.find(hsm, to).map_err(damaged)?;
+    let old = masters.find(hsm, MasterKey::SealDerive, from);
+    let old = old.map_err(damaged)?;
+    let new = masters.find(hsm, MasterKey::SealDerive, to)?;
     let mut scratch = Scratch::new(hsm);
     let kek = scratch.key(|hsm| hsm.derive(old, source))?;
     let dek = scratch
@@ -217,62 +216,46 @@ fn rewrap_under(
 /// Seals the DEK of a key under another PIN, and today's master keys, into `next`, which has that PIN's salt and cost.
 pub(super) fn reseal(
     hsm: &mut dyn Hsm,
-    masters: u32,
-    source: &[u8; 32],
+    masters: &Masters,
+    from: (u32, &[u8; 32]),
     wrapped: &[u8],
     target: &[u8; 32],
     next: &mut SealedKey,
 ) -> Result<(), VaultError> {
-    let w_pin = rewrap_under(hsm, (masters, source), wrapped, (VERSION, target))?;
-    next.w_pin = master::seal_value(hsm, &place(&key_row(next), W_PIN), &w_pin)?;
-    next.pin_check = master::mac(hsm, MacKey::PinCheck, VERSION, &[target])?.to_vec();
-    next.record_mac = master::mac(hsm, MacKey::Record, VERSION, &[&next.record])?.to_vec();
-    next.masters = VERSION;
+    let current = masters.current(hsm, MasterSet::Sealing)?;
+    let w_pin = rewrap(hsm, masters, from, wrapped, (current, target))?;
+    next.w_pin = masters.seal(hsm, &place(&row_of(next), W_PIN), &w_pin)?;
+    next.pin_check = masters
+        .mac(hsm, MasterKey::PinCheck, current, &[target])?
+        .to_vec();
+    next.record_mac = masters
+        .mac(hsm, MasterKey::Record, current, &[&next.record])?
+        .to_vec();
+    next.masters = current;
     Ok(())
-}
-
-/// The DEK wrapped under a PUK, sealed for the store.
-pub(super) fn wrap_for_puk(
-    hsm: &mut dyn Hsm,
-    key: &SealedKey,
-    source: &[u8; 32],
-    w_pin: &[u8],
-    target: &[u8; 32],
-) -> Result<Vec<u8>, VaultError> {
-    let wrapped = rewrap_under(hsm, (key.masters, source), w_pin, (VERSION, target))?;
-    Ok(master::seal_value(
-        hsm,
-        &place(&key_row(key), W_PUK),
-        &wrapped,
-    )?)
 }
 
 /// The DEK as the PIN wraps it.
 pub(super) fn w_pin(
     hsm: &mut dyn Hsm,
+    masters: &Masters,
     key: &SealedKey,
 ) -> Result<zeroize::Zeroizing<Vec<u8>>, VaultError> {
-    master::unseal_value(hsm, &place(&key_row(key), W_PIN), &key.w_pin).map_err(damaged)
-}
-
-/// The DEK as the PUK wraps it.
-pub(super) fn w_puk(
-    hsm: &mut dyn Hsm,
-    key: &SealedKey,
-    sealed: &[u8],
-) -> Result<zeroize::Zeroizing<Vec<u8>>, VaultError> {
-    master::unseal_value(hsm, &place(&key_row(key), W_PUK), sealed).map_err(damaged)
+    let row = row_of(key);
+    let sealed = masters.unseal(hsm, &place(&row, W_PIN), &key.w_pin);
+    sealed.map_err(damaged)
 }
 
 /// Before anything is unwrapped: an HSM that fails to unwrap must not count as a wrong PIN. After the record, which says what a PIN
 /// is judged by: what was changed there must not count either.
 pub(super) fn judge_pin(
     hsm: &mut dyn Hsm,
+    masters: &Masters,
     key: &SealedKey,
     unlock: &[u8; 32],
 ) -> Result<(), VaultError> {
-    let check = master::mac(hsm, MacKey::PinCheck, key.masters, &[unlock]).map_err(damaged)?;
-    if bool::from(check.ct_eq(&key.pin_check)) {
+    let check = masters.mac(hsm, MasterKey::PinCheck, key.masters, &[unlock]);
+    if bool::from(check.map_err(damaged)?.ct_eq(&key.pin_check)) {
         Ok(())
     } else {
         Err(VaultError::WrongPin)
@@ -280,9 +263,13 @@ pub(super) fn judge_pin(
 }
 
 /// Identity, certificate and status are what they were when they were recorded.
-pub(super) fn judge_record(hsm: &mut dyn Hsm, key: &SealedKey) -> Result<(), VaultError> {
-    let mac = master::mac(hsm, MacKey::Record, key.masters, &[&key.record]).map_err(damaged)?;
-    if bool::from(mac.ct_eq(&key.record_mac)) {
+pub(super) fn judge_record(
+    hsm: &mut dyn Hsm,
+    masters: &Masters,
+    key: &SealedKey,
+) -> Result<(), VaultError> {
+    let mac = masters.mac(hsm, MasterKey::Record, key.masters, &[&key.record]);
+    if bool::from(mac.map_err(damaged)?.ct_eq(&key.record_mac)) {
         Ok(())
     } else {
         Err(VaultError::Damaged)
@@ -292,9 +279,12 @@ pub(super) fn judge_record(hsm: &mut dyn Hsm, key: &SealedKey) -> Result<(), Vau
 /// The wrapped private key of a sealed key.
 pub(super) fn key_blob(
     hsm: &mut dyn Hsm,
+    masters: &Masters,
     key: &SealedKey,
 ) -> Result<zeroize::Zeroizing<Vec<u8>>, VaultError> {
-    master::unseal_value(hsm, &place(&key_row(key), KEY_BLOB), &key.key_blob).map_err(damaged)
+    let row = row_of(key);
+    let sealed = masters.unseal(hsm, &place(&row, KEY_BLOB), &key.key_blob);
+    sealed.map_err(damaged)
 }
 
 /// A refusal of what came out of the store means that it was changed.
@@ -305,20 +295,18 @@ pub(super) fn damaged(error: HsmError) -> VaultError {
     }
 }
 
-fn key_row(key: &SealedKey) -> String {
-    format!("{}/{}", key.credential, key.generation)
+pub(super) fn key_row(credential: &str, generation: u32) -> String {
+    format!("{credential}/{generation}")
 }
 
-fn place<'a>(row: &'a str, field: &'a str) -> Place<'a> {
+pub(super) fn row_of(key: &SealedKey) -> String {
+    key_row(&key.credential, key.generation)
+}
+
+pub(super) fn place<'a>(row: &'a str, field: &'a str) -> Place<'a> {
     Place {
         table: TABLE,
         row,
         field,
     }
-}
-
-pub(super) fn salt() -> Result<Vec<u8>, HsmError> {
-    let mut salt = vec![0; 16];
-    getrandom::fill(&mut salt).map_err(|error| HsmError::Unavailable(error.to_string()))?;
-    Ok(salt)
 }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Activation, SealedKey, Vault, formula,
-    master::MasterKey,
+    master::{MasterKey, Masters},
     opened::{OpenKey, OpenKeys},
     scratch::Scratch,
     seal::{self, damaged},
@@ -20,7 +20,7 @@ use crate::{
 
 impl Vault {
     /// Opens the key (or finds it open), signs each digest, and verifies each signature with the public key. The content must
-    /// name this credential and generation, must not have expired at `now` (milliseconds since 1970 UTC), and must list
+    /// name this credential and generation, must have begun and not have expired at `now` (milliseconds since 1970 UTC), and must list
     /// every digest. All or nothing, in the order given.
     ///
     /// # Errors
@@ -41,6 +41,7 @@ impl Vault {
             name: name(&opening),
             origin: origin(key),
             key: key.clone(),
+            masters: self.masters.clone(),
             opening,
             wrapped: activation.wrapped.clone(),
             scheme,
@@ -101,7 +102,7 @@ fn permitted(
     digests: &[Digest],
     now: i64,
 ) -> Result<(), VaultError> {
-    if now >= content.expires {
+    if now >= content.expires || content.is_of_the_future(now) {
         return Err(VaultError::Expired);
     }
     let algorithm_fits = key.algorithm.allows(scheme)
@@ -134,6 +135,7 @@ struct Order {
     name: [u8; 32],
     origin: [u8; 32],
     key: SealedKey,
+    masters: Masters,
     opening: Zeroizing<[u8; 32]>,
     wrapped: Vec<u8>,
     scheme: Scheme,
@@ -176,16 +178,18 @@ impl Order {
 
     /// `KEK(secret, content) → DEK → private key`; only the private key is left when this returns.
     fn open(&self, scratch: &mut Scratch<'_>) -> Result<Key, VaultError> {
-        seal::judge_record(scratch.hsm(), &self.key)?;
-        let key_blob = seal::key_blob(scratch.hsm(), &self.key)?;
-        let master = MasterKey::SealDerive
-            .find(scratch.hsm(), self.key.masters)
+        let masters = &self.masters;
+        seal::judge_record(scratch.hsm(), masters, &self.key)?;
+        let key_blob = seal::key_blob(scratch.hsm(), masters, &self.key)?;
+        let (version, wrapped) = formula::version(&self.wrapped).ok_or(VaultError::Damaged)?;
+        let master = masters
+            .find(scratch.hsm(), MasterKey::SealDerive, version)
             .map_err(damaged)?;
         let algorithm = self.key.algorithm;
         let private = scratch.key(|hsm| {
             let mut scratch = Scratch::new(hsm);
             let kek = scratch.key(|hsm| hsm.derive(master, &self.opening))?;
-            let dek = scratch.key(|hsm| hsm.unwrap_dek(kek, &self.wrapped, false))?;
+            let dek = scratch.key(|hsm| hsm.unwrap_dek(kek, wrapped, false))?;
             scratch.hsm().unwrap_private(dek, &key_blob, algorithm)
         });
         private.map_err(damaged)

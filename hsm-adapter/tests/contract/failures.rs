@@ -1,10 +1,12 @@
 //! What a failing device does to a signature: who may try again, and what was signed.
 
+use std::collections::HashSet;
+
 use hsm_adapter::{
     HsmError, KeyAlgorithm, Pin, Pool, PoolLimits, Secret, Vault, VaultError, memory::MemoryToken,
 };
 
-use crate::fixture::{ECDSA, Fixture, LIMITS, NOW, content, digest, run, stretcher};
+use crate::fixture::{ECDSA, Fixture, LIMITS, NOW, SUBJECT, content, digest, pin, run, stretcher};
 
 fn refused() -> HsmError {
     HsmError::Refused("as the test wants".to_owned())
@@ -139,7 +141,7 @@ fn a_key_whose_trial_signature_is_wrong_is_not_sealed() {
 
         let generated = fixture
             .vault
-            .generate("one", 1, KeyAlgorithm::P256, &pin)
+            .generate("one", 1, KeyAlgorithm::P256, &pin, SUBJECT)
             .await;
 
         assert!(generated.is_err());
@@ -265,5 +267,46 @@ fn temporary_keys_go_even_in_a_panic() {
             .sign(&key, &activation, ECDSA, &[digest(1)], NOW)
             .await;
         signed.unwrap();
+    });
+}
+
+#[test]
+fn a_device_whose_random_octets_repeat_spoils_no_secret() {
+    let token = MemoryToken::new("holders");
+    run(async {
+        let fixture = Fixture::on_memory(&token);
+        let vault = &fixture.vault;
+        vault.init().await.unwrap();
+        token.stick_random();
+        let drawn = token.calls("random");
+
+        let mut secrets = HashSet::new();
+        let mut ones = 0;
+        for _ in 0..256 {
+            let secret = vault.secret().await.unwrap();
+            ones += secret
+                .bits()
+                .iter()
+                .map(|octet| octet.count_ones())
+                .sum::<u32>();
+            secrets.insert(*secret.bits());
+        }
+        let (mut salts, mut puks) = (HashSet::new(), HashSet::new());
+        for _ in 0..3 {
+            let pin = pin();
+            let generated = vault.generate("one", 1, KeyAlgorithm::P256, &pin, SUBJECT);
+            let key = generated.await.unwrap().key;
+            let (puk, sealed) = vault.make_puk(&key, &pin, false).await.unwrap();
+            let changed = vault.change_pin(&key, &pin, &pin).await;
+            salts.extend([key.salt, sealed.salt]);
+            puks.insert(puk.expose().to_owned());
+            assert!(changed.is_err(), "the record has no MAC yet");
+        }
+
+        assert_eq!((secrets.len(), salts.len(), puks.len()), (256, 6, 3));
+        // The device has its part in each: one draw a secret, two salts and a PUK a key, and the salt of a new PIN.
+        assert_eq!(token.calls("random"), drawn + 256 + 3 * 4);
+        // Half of 65536 bits, six standard deviations (128 bits each) either way.
+        assert!((32_000..=33_536).contains(&ones), "{ones}");
     });
 }

@@ -3,8 +3,8 @@
 use std::{env, fs, future::Future, path::PathBuf, process::Command, sync::Arc, time::Duration};
 
 use hsm_adapter::{
-    Activation, Content, Cost, Digest, DigestAlgorithm, KeyAlgorithm, MacKey, Pin, Pool,
-    PoolLimits, Scheme, SealedKey, Secret, Stretcher, Token, Vault,
+    Activation, Content, Cost, Digest, DigestAlgorithm, KeyAlgorithm, Pin, Pool, PoolLimits,
+    Scheme, SealedKey, Secret, Stretcher, Token, Vault,
     memory::MemoryToken,
     pkcs11::{Pkcs11Token, Profile, TokenSelector},
 };
@@ -17,6 +17,9 @@ pub(crate) const USER_PIN: &str = "hsm-user-pin";
 /// When every activation of a test is issued, and ends, unless it says otherwise.
 pub(crate) const NOW: i64 = 1_000_000;
 pub(crate) const END: i64 = 1_300_000;
+
+/// commonName "A holder", as a Name in DER.
+pub(crate) const SUBJECT: &[u8] = b"\x30\x13\x31\x11\x30\x0f\x06\x03\x55\x04\x03\x0c\x08A holder";
 
 pub(crate) const ECDSA: Scheme = Scheme::Ecdsa(DigestAlgorithm::Sha256);
 
@@ -63,13 +66,27 @@ impl Fixture {
         Self::new(Arc::new(token.clone()), Kind::Memory(token.clone()))
     }
 
+    /// The same token as another process has it: with a log-in and handles of its own.
+    pub(crate) fn another(&self) -> Self {
+        match &self.kind {
+            Kind::Memory(token) => Self::on_memory(token),
+            Kind::SoftHsm(_) => Self::on_softhsm(),
+        }
+    }
+
+    fn on_softhsm() -> Self {
+        let token = Arc::new(softhsm_token("holders", USER_PIN));
+        Self::new(token.clone(), Kind::SoftHsm(token))
+    }
+
     /// A key under [`pin`], with its record and master keys in place.
     pub(crate) async fn key(&self, credential: &str, algorithm: KeyAlgorithm) -> SealedKey {
         self.vault.init().await.unwrap();
-        let generated = self.vault.generate(credential, 1, algorithm, &pin()).await;
-        let mut key = generated.unwrap();
+        let pin = pin();
+        let generated = self.vault.generate(credential, 1, algorithm, &pin, SUBJECT);
+        let mut key = generated.await.unwrap().key;
         key.record = format!("record of {credential}").into_bytes();
-        let mac = self.vault.mac(MacKey::Record, &[&key.record]).await;
+        let mac = self.vault.record_mac(key.masters, &key.record).await;
         key.record_mac = mac.unwrap().to_vec();
         key
     }
@@ -183,8 +200,7 @@ pub(crate) fn memory<F: Future<Output = ()>>(rule: impl FnOnce(Fixture) -> F) {
 /// Runs a rule on a fresh SoftHSM token, in a process of its own.
 pub(crate) fn softhsm<F: Future<Output = ()>>(name: &str, rule: impl FnOnce(Fixture) -> F) {
     in_own_process(name, |_| {
-        let token = Arc::new(softhsm_token("holders", USER_PIN));
-        run(rule(Fixture::new(token.clone(), Kind::SoftHsm(token))));
+        run(rule(Fixture::on_softhsm()));
     });
 }
 

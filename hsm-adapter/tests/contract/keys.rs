@@ -1,12 +1,17 @@
 //! Keys and what they do.
 
+use std::process::Command;
+
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use hsm_adapter::{
     DigestAlgorithm::{self, Sha256, Sha384, Sha512},
     HsmError, KeyAlgorithm, KeyUse, MacKey, Place, Scheme, VaultError,
 };
 
-use crate::fixture::{Fixture, Kind, NOW, digest, digest_of, message, softhsm_session};
+use crate::fixture::{
+    Fixture, Kind, NOW, SUBJECT, digest, digest_of, message, pin, softhsm_session,
+};
 
 pub(crate) async fn every_key_type_signs_under_each_of_its_schemes(fixture: Fixture) {
     for algorithm in [
@@ -158,12 +163,12 @@ pub(crate) async fn a_master_key_does_one_thing_and_does_not_leave(fixture: Fixt
     // Nor does a derived key.
     assert!(matches!(hsm.wrap(kek, kek), Err(HsmError::Refused(_))));
     if let Kind::SoftHsm(_) = fixture.kind {
-        eight_objects_that_cannot_be_read();
+        no_object_can_be_read();
     }
 }
 
 /// What the token itself says of the objects that are there.
-fn eight_objects_that_cannot_be_read() {
+fn no_object_can_be_read() {
     use cryptoki::object::{Attribute, AttributeInfo, AttributeType};
 
     let session = softhsm_session();
@@ -194,18 +199,14 @@ fn eight_objects_that_cannot_be_read() {
 pub(crate) async fn a_mac_is_bound_to_its_purpose_and_to_each_part(fixture: Fixture) {
     fixture.vault.init().await.unwrap();
     let mut macs = Vec::new();
-    for key in [
-        MacKey::PinCheck,
-        MacKey::Otp,
-        MacKey::Pepper,
-        MacKey::Record,
-        MacKey::Pseudonym,
-    ] {
+    for key in [MacKey::Otp, MacKey::Pepper, MacKey::Pseudonym] {
         macs.push(fixture.vault.mac(key, &[b"ab", b"c"]).await.unwrap());
     }
     for parts in [&[&b"a"[..], b"bc"][..], &[b"abc"]] {
         macs.push(fixture.vault.mac(MacKey::Otp, parts).await.unwrap());
     }
+
+    macs.push(fixture.vault.record_mac(1, b"abc").await.unwrap());
 
     let again = fixture
         .vault
@@ -213,7 +214,7 @@ pub(crate) async fn a_mac_is_bound_to_its_purpose_and_to_each_part(fixture: Fixt
         .await
         .unwrap();
 
-    assert_eq!(again, macs[1]);
+    assert_eq!(again, macs[0]);
     for (number, mac) in macs.iter().enumerate() {
         assert!(!macs[number + 1..].contains(mac));
     }
@@ -255,4 +256,38 @@ pub(crate) async fn two_random_values_differ(fixture: Fixture) {
 
     assert_ne!(*one, *other);
     assert_ne!(*one, [0; 32]);
+}
+
+/// OpenSSL judges what a new key says of itself.
+pub(crate) async fn a_new_key_signs_its_certification_request(fixture: Fixture) {
+    fixture.vault.init().await.unwrap();
+    for algorithm in [
+        KeyAlgorithm::Rsa3072,
+        KeyAlgorithm::P256,
+        KeyAlgorithm::P384,
+        KeyAlgorithm::P521,
+    ] {
+        let pin = pin();
+        let made = fixture.vault.generate("one", 1, algorithm, &pin, SUBJECT);
+        let made = made.await.unwrap();
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("request.der");
+        std::fs::write(&path, &made.request).unwrap();
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-inform", "DER", "-verify", "-noout"]);
+        openssl.args(["-subject", "-pubkey", "-in"]).arg(&path);
+        let output = openssl.output().unwrap();
+        assert!(output.status.success(), "{algorithm:?}: {output:?}");
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert!(told.contains("CN = A holder"), "{told}");
+        let (_, pem) = told.split_once("-----BEGIN PUBLIC KEY-----").unwrap();
+        let (pem, _) = pem.split_once("-----END").unwrap();
+        let pem: String = pem.split_ascii_whitespace().collect();
+        assert_eq!(BASE64_STANDARD.decode(pem).unwrap(), made.key.spki);
+        match fixture.kind {
+            Kind::Memory(_) => assert_eq!(made.device, "holders"),
+            Kind::SoftHsm(_) => assert_eq!(made.device.len(), 16, "{}", made.device),
+        }
+    }
 }

@@ -14,6 +14,7 @@ mod fixture;
 mod issuer;
 mod keys;
 mod pool;
+mod rotation;
 mod softhsm_only;
 mod sole_control;
 
@@ -45,6 +46,7 @@ macro_rules! contract {
 contract! {
     keys:
         every_key_type_signs_under_each_of_its_schemes,
+        a_new_key_signs_its_certification_request,
         a_scheme_of_another_key_type_is_refused,
         master_keys_are_made_once,
         a_slot_without_master_keys_does_not_pass_the_check,
@@ -66,6 +68,18 @@ contract! {
         no_key_is_left_behind,
         a_key_opens_once_for_many_signatures,
         no_more_keys_stay_open_than_allowed;
+    rotation:
+        what_is_new_goes_under_the_new_version_and_what_rests_opens,
+        a_value_is_moved_to_the_version_in_use_once,
+        a_key_signs_through_both_rotations,
+        what_a_destroyed_version_sealed_opens_for_nobody,
+        a_puk_is_sealed_anew_at_its_use,
+        only_what_came_before_the_version_in_use_is_destroyed,
+        the_next_version_is_made_once,
+        a_rotation_cut_short_changes_nothing_and_is_completed,
+        what_was_destroyed_is_not_made_again,
+        another_process_follows,
+        another_process_survives_a_destruction;
     issuer:
         a_provider_key_is_made_once_and_signs,
         a_provider_key_that_is_missing_is_named,

@@ -319,3 +319,34 @@ async fn until<F: Future<Output = bool>>(mut condition: impl FnMut() -> F) {
 fn the_module_of_these_tests_is_installed() {
     assert!(Path::new(MODULE).exists(), "install the package softhsm2");
 }
+
+#[test]
+fn a_private_key_is_born_in_the_token() {
+    use cryptoki::object::{Attribute, AttributeType, ObjectClass};
+
+    let name = "softhsm_only::a_private_key_is_born_in_the_token";
+    in_own_process(name, |_| {
+        let token = softhsm_token("holders", USER_PIN);
+        let mut hsm = token.open().unwrap();
+        for algorithm in [KeyAlgorithm::P256, KeyAlgorithm::Rsa2048] {
+            let (key, _) = hsm.generate_pair(algorithm).unwrap();
+            let operator = softhsm_session();
+            let private = operator.find_objects(&[Attribute::Class(ObjectClass::PRIVATE_KEY)]);
+            let private = private.unwrap();
+            assert_eq!(private.len(), 1);
+            let asked = [
+                AttributeType::Local,
+                AttributeType::AlwaysSensitive,
+                AttributeType::Token,
+            ];
+            let found = operator.get_attributes(private[0], &asked).unwrap();
+            let expected = [
+                Attribute::Local(true),
+                Attribute::AlwaysSensitive(true),
+                Attribute::Token(false),
+            ];
+            assert_eq!(found, expected, "{algorithm:?}");
+            hsm.destroy(key).unwrap();
+        }
+    });
+}

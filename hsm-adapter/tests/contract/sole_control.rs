@@ -1,13 +1,13 @@
 //! Nobody signs without the holder.
 
 use hsm_adapter::{
-    Activation, Content, Digest, DigestAlgorithm, KeyAlgorithm, KeyUse, MacKey, Pin, Place,
-    SealedKey, Secret, Vault, VaultError,
+    Activation, Content, Digest, DigestAlgorithm, KeyAlgorithm, KeyUse, Pin, Place, SealedKey,
+    Secret, Vault, VaultError,
 };
 
 use crate::fixture::{
-    ECDSA, END, Fixture, NOW, content, content_of, digest, digest_of, message, octets, pin,
-    stretcher,
+    ECDSA, END, Fixture, NOW, SUBJECT, content, content_of, digest, digest_of, message, octets,
+    pin, stretcher,
 };
 
 /// Database, HSM session and source, but neither PIN nor secret.
@@ -44,9 +44,10 @@ pub(crate) async fn who_has_everything_but_the_pin_opens_nothing(fixture: Fixtur
     // A wrong PIN made to look right, by the check value of a key whose PIN is known.
     let other_pin = Pin::parse("00000000").unwrap();
     let mut forged = vault
-        .generate("one", 1, KeyAlgorithm::P256, &other_pin)
+        .generate("one", 1, KeyAlgorithm::P256, &other_pin, SUBJECT)
         .await
-        .unwrap();
+        .unwrap()
+        .key;
     forged.w_pin = key.w_pin.clone();
     forged.key_blob = key.key_blob.clone();
     (forged.record, forged.record_mac) = (key.record.clone(), key.record_mac.clone());
@@ -285,7 +286,7 @@ pub(crate) async fn a_changed_record_is_seen_although_the_key_is_open(fixture: F
 
     let mut renewed = key.clone();
     renewed.record = b"the record after a change that the service made".to_vec();
-    let mac = fixture.vault.mac(MacKey::Record, &[&renewed.record]).await;
+    let mac = fixture.vault.record_mac(1, &renewed.record).await;
     renewed.record_mac = mac.unwrap().to_vec();
     sign(&renewed, digest(2)).await.unwrap();
     sign(&renewed, digest(3)).await.unwrap();
@@ -345,6 +346,10 @@ pub(crate) async fn an_ended_activation_signs_nothing(fixture: Fixture) {
     assert_eq!(fixture.session_keys(), 1);
 
     assert!(matches!(sign(2, END).await, Err(VaultError::Expired)));
+    // Five seconds are what the clocks of two nodes may differ by.
+    let ahead = NOW - 5_001;
+    assert!(matches!(sign(2, ahead).await, Err(VaultError::Expired)));
+    sign(2, NOW - 5_000).await.unwrap();
     assert!(matches!(sign(2, i64::MAX).await, Err(VaultError::Expired)));
 
     fixture.vault.sweep(END).await;

@@ -46,6 +46,19 @@ CREATE TABLE token (
 CREATE INDEX token_grant ON token (grant_id);
 CREATE INDEX token_expires ON token (expires);
 
+-- Versions of the master keys that a row may be under. Each row names the oldest it needs, so that a version in use cannot be taken
+-- out of use; when it was, no row can name it any more, whoever writes it.
+CREATE TABLE store_version (
+    version BIGINT NOT NULL PRIMARY KEY,
+    announced BIGINT NOT NULL,
+    made BIGINT
+);
+CREATE TABLE sealing_version (
+    version BIGINT NOT NULL PRIMARY KEY,
+    announced BIGINT NOT NULL,
+    made BIGINT
+);
+
 -- What a holder has (the OTP); what he knows (the PIN) is sealed into the credential. Everything but counters and locks
 -- stands under record_mac.
 CREATE TABLE factor (
@@ -58,10 +71,12 @@ CREATE TABLE factor (
     -- Device: the hash of its HMAC, its sealed seed, and its serial number when it is a token.
     algorithm TEXT,
     seed BLOB,
+    store BIGINT REFERENCES store_version (version),
     serial TEXT UNIQUE,
     -- Code that is sent: where to.
     address TEXT,
     record_mac BLOB NOT NULL,
+    masters BIGINT NOT NULL REFERENCES sealing_version (version),
     -- Device: the least time step or count that is still accepted.
     counter BIGINT NOT NULL,
     -- Wrong codes in a row, and until when no code is looked at.
@@ -70,6 +85,8 @@ CREATE TABLE factor (
     created BIGINT NOT NULL
 );
 CREATE INDEX factor_holder ON factor (holder);
+CREATE INDEX factor_store ON factor (store, id);
+CREATE INDEX factor_masters ON factor (masters, id);
 
 CREATE TABLE credential (
     id TEXT NOT NULL PRIMARY KEY,
@@ -85,15 +102,16 @@ CREATE TABLE credential (
     spki_hash BLOB NOT NULL UNIQUE,
     key_blob BLOB NOT NULL,
     w_pin BLOB NOT NULL,
+    store BIGINT REFERENCES store_version (version),
     pin_check BLOB NOT NULL,
     pin_salt BLOB NOT NULL,
     pin_cost TEXT NOT NULL,
-    masters BIGINT NOT NULL,
+    masters BIGINT NOT NULL REFERENCES sealing_version (version),
     pin_failures BIGINT NOT NULL,
     puk_salt BLOB,
     puk_cost TEXT,
     puk_check BLOB,
-    puk_masters BIGINT,
+    puk_masters BIGINT REFERENCES sealing_version (version),
     w_puk BLOB,
     puk_failures BIGINT NOT NULL,
     unblocks BIGINT NOT NULL,
@@ -104,6 +122,16 @@ CREATE TABLE credential (
     created BIGINT NOT NULL
 );
 CREATE INDEX credential_holder ON credential (holder, id);
+CREATE INDEX credential_store ON credential (store, id);
+CREATE INDEX credential_masters ON credential (masters, id);
+CREATE INDEX credential_not_after ON credential (not_after);
+CREATE INDEX credential_puk_masters ON credential (puk_masters);
+
+-- Every public key that was ever made, also of credentials that are gone: none comes twice.
+CREATE TABLE public_key (
+    spki_hash BLOB NOT NULL PRIMARY KEY,
+    created BIGINT NOT NULL
+);
 
 -- Codes the service sent: bound to the credential when sent, to the hashes when consumed.
 CREATE TABLE otp_challenge (
@@ -133,6 +161,7 @@ CREATE TABLE activation (
     secret_hash BLOB NOT NULL,
     content BLOB NOT NULL,
     wrapped BLOB NOT NULL,
+    masters BIGINT REFERENCES sealing_version (version),
     state TEXT NOT NULL,
     remaining BIGINT NOT NULL,
     expires BIGINT NOT NULL,
@@ -161,11 +190,13 @@ CREATE TABLE job (
     id TEXT NOT NULL PRIMARY KEY,
     kind TEXT NOT NULL,
     payload BLOB NOT NULL,
+    store BIGINT REFERENCES store_version (version),
     due BIGINT NOT NULL,
     attempts BIGINT NOT NULL,
     gives_up BIGINT NOT NULL
 );
 CREATE INDEX job_due ON job (due);
+CREATE INDEX job_store ON job (store, id);
 
 -- The CA certificate of the issuer slot.
 CREATE TABLE issuer (

@@ -1,0 +1,84 @@
+//! The end of a key whose certificate has expired: it is destroyed, as that of a revoked one (SC-16).
+
+use super::{Credential, Error, Keys, TABLE, lifecycle};
+use crate::{
+    audit::{self, Event},
+    ids::CredentialId,
+    params,
+    store::StoreError,
+};
+
+/// Credentials that are looked at together.
+const BATCH: u32 = 32;
+
+/// What became of expired credentials.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Keys that are destroyed now.
+    pub destroyed: u64,
+    /// Credentials whose record is not what it was: the end of their certificate proves nothing, and they stay as they are.
+    pub damaged: u64,
+}
+
+impl Keys {
+    /// Destroys the key of every credential whose certificate has expired by now, and whatever was authorised with it.
+    ///
+    /// # Errors
+    /// When database or HSM fail; what was destroyed before stays so.
+    pub async fn destroy_expired(&self) -> Result<Expired, Error> {
+        const EXPIRED: &str =
+            "SELECT id FROM credential WHERE not_after <= $1 AND store IS NOT NULL AND id > $2
+                               ORDER BY id LIMIT $3";
+        let (mut expired, mut after) = (Expired::default(), String::new());
+        loop {
+            let now = self.clock.now();
+            let page = params![now, after.as_str(), BATCH].to_vec();
+            let rows = self.store.query(EXPIRED, &page).await?;
+            if rows.is_empty() {
+                return Ok(expired);
+            }
+            for mut row in rows {
+                after = row.get(0)?;
+                let id = CredentialId::new(after.as_str());
+                let found = Credential::by_id(&self.store, &id).await?;
+                let credential = found.ok_or(StoreError::Corrupt("a credential"))?;
+                if self.destroy_one(&credential).await? {
+                    expired.destroyed += 1;
+                } else {
+                    expired.damaged += 1;
+                }
+            }
+        }
+    }
+
+    /// False when its record is not what it was.
+    async fn destroy_one(&self, credential: &Credential) -> Result<bool, Error> {
+        let now = self.clock.now();
+        if !self.is_as_recorded(credential).await? {
+            self.damaged(credential, now).await?;
+            return Ok(false);
+        }
+        let without = self.recorded(credential.without_key()).await?;
+        let (of, mac) = (credential.clone(), without.key.record_mac);
+        self.store
+            .write(async move |tx| {
+                const SQL: &str =
+                    "UPDATE credential SET version = version + 1 WHERE id = $1 RETURNING version";
+                lifecycle::end_activations(tx, &of, now).await?;
+                if !lifecycle::destroy(tx, &of, &mac, now).await? {
+                    return Ok(());
+                }
+                if let Some(mut row) = tx.find(SQL, params![&of.id]).await? {
+                    let event = Event::CertExpired {
+                        credential: of.id.to_string(),
+                        version: row.get(0)?,
+                        record: TABLE.record(tx, &of.id).await?,
+                    };
+                    audit::record(tx, now, &of.pseudonym, &event);
+                }
+                Ok(())
+            })
+            .await?;
+        Ok(true)
+    }
+}
