@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use crate::{
+    audit::{self, Event},
     clock::Clock,
     credential::Credential,
     holder::Accounts,
@@ -97,6 +98,8 @@ impl Worker {
             }
             Err(error @ jobs::Error::Damaged(_)) => {
                 tracing::error!(job = id, %error, "a job is dropped");
+                let event = Event::JobIntegrityFail { job: id.to_owned() };
+                audit::note(&self.store, self.clock.now(), "", event).await?;
                 return Ok(true);
             }
         };

@@ -20,10 +20,13 @@ use std::{
 use csc_server::{
     app::{factor_policy, stretcher},
     audit::Chain,
+    ca::{self, Ca},
     clock::Clock,
-    config::{Config, Role, StoreUrl, secret},
+    config::{Config, PukPolicy, Role, StoreUrl, secret},
     credential::{self, Credential, Error, Keys, SignOrder},
+    enrolment::{Enrolment, NewPin, Request},
     factor::Factors,
+    holder::{Accounts, NewHolder},
     ids::{ClientId, CredentialId},
     oauth::ServiceAccess,
     params,
@@ -31,8 +34,8 @@ use csc_server::{
     store::{Location, Store},
 };
 use hsm_adapter::{
-    Activation, Content, Digest, DigestAlgorithm, Pin, Pool, PoolLimits, Scheme, Secret, Vault,
-    VaultError,
+    Activation, Content, Digest, DigestAlgorithm, Issuer, KeyAlgorithm, Pin, Pool, PoolLimits,
+    Scheme, Secret, Vault, VaultError,
     pkcs11::{Pkcs11Token, TokenSelector},
 };
 use sha2::{Digest as _, Sha256};
@@ -47,9 +50,9 @@ fn who_has_everything_but_pin_and_sad_cannot_sign() {
     in_an_installation(
         "who_has_everything_but_pin_and_sad_cannot_sign",
         async |dir| {
-            let victim = enrol(dir, "alice", PIN);
-            let own = enrol(dir, "mallory", THIEF_PIN);
             let thief = Thief::breaks_in(dir).await;
+            let victim = thief.sees_enrolled(dir, "alice", PIN).await;
+            let own = thief.sees_enrolled(dir, "mallory", THIEF_PIN).await;
             let digest = digest(b"a contract nobody read");
             let content = thief.content(&victim, &digest).await;
 
@@ -77,6 +80,7 @@ struct Thief {
     store: Store,
     vault: Vault,
     keys: Keys,
+    factors: Factors,
 }
 
 impl Thief {
@@ -87,24 +91,13 @@ impl Thief {
         };
         let journal = Box::new(Chain::start());
         let store = Store::open(&Location::Sqlite(file.clone()), 1, journal).await;
+        let pool = pool(&config, Role::Holder);
         let slot = config.slots(Role::Holder).next().unwrap();
-        let token = Pkcs11Token::new(
-            slot.name(),
-            &slot.module,
-            TokenSelector::Label(slot.token.clone().unwrap()),
-            secret::read(&slot.pin_file).unwrap(),
-            slot.profile.parse().unwrap(),
-        );
-        let limits = PoolLimits {
-            sessions: 1,
-            queue: 4,
-            deadline: slot.deadline,
-        };
-        let pool = Pool::start(Arc::new(token), limits).unwrap();
         let (store, clock) = (store.unwrap(), Clock::System);
         let vault = Vault::new(pool, stretcher(&config), slot.open_keys);
         let policy = factor_policy(&config);
         let factors = Factors::new(store.clone(), clock.clone(), vault.clone(), policy);
+        let of_holders = factors.clone();
         let policy = credential::Policy {
             max_pin_failures: config.pin.max_failures,
             sad_lifetime: config.lifetime.sad,
@@ -113,9 +106,55 @@ impl Thief {
         };
         Self {
             keys: Keys::new(store.clone(), clock, vault.clone(), factors, policy),
+            factors: of_holders,
             store,
             vault,
         }
+    }
+
+    /// A holder gets a credential under this PIN, as the registration officer's commands make it.
+    async fn sees_enrolled(&self, dir: &Path, name: &str, pin: &str) -> CredentialId {
+        let config = Config::load(&dir.join("csc-server.toml")).unwrap();
+        let (store, clock, vault) = (self.store.clone(), Clock::System, self.vault.clone());
+        let accounts = Accounts::new(
+            store.clone(),
+            clock.clone(),
+            vault.clone(),
+            stretcher(&config),
+        );
+        let new = NewHolder {
+            user_name: name.into(),
+            given_name: name.into(),
+            surname: "Rossi".into(),
+            email: format!("{name}@example.test"),
+            language: "it".into(),
+        };
+        let id = accounts.add(new, "a password").await.unwrap();
+        let holder = accounts.by_id(&id).await.unwrap().unwrap();
+        let sql = "SELECT certificate FROM issuer WHERE label = $1";
+        let row = store.find(sql, params![ca::LABEL]).await.unwrap();
+        let certificate = row.unwrap().get(0).unwrap();
+        let issuer = Issuer::new(pool(&config, Role::Issuer));
+        let enrolment = Enrolment {
+            store,
+            clock,
+            vault,
+            ca: Ca::open(issuer, ca::LABEL, certificate).await.unwrap(),
+            profile: (&config.certificate).into(),
+            algorithms: config.algorithms,
+        };
+        let request = Request {
+            algorithm: KeyAlgorithm::P256,
+            factor: self.factors.enrol_mail(&holder).await.unwrap(),
+            description: "Firma".into(),
+            multisign: 1,
+            country: "IT".into(),
+            puk: PukPolicy::Unblock,
+            terms: None,
+        };
+        let pin = NewPin::choose(pin, &[]).unwrap();
+        let (credential, _puk) = enrolment.credential(&holder, &pin, request).await.unwrap();
+        credential
     }
 
     async fn credential(&self, id: &CredentialId) -> Credential {
@@ -298,37 +337,22 @@ fn digest(message: &[u8]) -> Digest {
     Digest::new(DigestAlgorithm::Sha256, Sha256::digest(message).to_vec()).unwrap()
 }
 
-/// A holder with a credential under this PIN.
-fn enrol(dir: &Path, name: &str, pin: &str) -> CredentialId {
-    let email = format!("{name}@example.test");
-    let person = [
-        "--given-name",
-        name,
-        "--surname",
-        "Rossi",
-        "--email",
-        &email,
-    ];
-    let holder = [&["holder", "add", "--user", name][..], &person].concat();
-    csc_server(dir, &holder, "a password");
-    let otp = ["otp", "add", "--holder", name, "--kind", "mail"];
-    let otp = value_of(&csc_server(dir, &otp, ""), "otp");
-    let credential = ["credential", "add", "--holder", name, "--otp", &otp];
-    let credential = [&credential[..], &["--key", "p256"]].concat();
-    CredentialId::new(value_of(&csc_server(dir, &credential, pin), "credential"))
-}
-
-fn value_of(printed: &str, name: &str) -> String {
-    let mut lines = printed.lines();
-    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-    value.expect("the command prints it").to_owned()
-}
-
-fn csc_server(dir: &Path, arguments: &[&str], stdin: &str) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_csc-server"));
-    command.arg("--config").arg(dir.join("csc-server.toml"));
-    command.args(arguments);
-    run(&mut command, stdin)
+/// Sessions of the slot of this role.
+fn pool(config: &Config, role: Role) -> Pool {
+    let slot = config.slots(role).next().unwrap();
+    let token = Pkcs11Token::new(
+        slot.name(),
+        &slot.module,
+        TokenSelector::Label(slot.token.clone().unwrap()),
+        secret::read(&slot.pin_file).unwrap(),
+        slot.profile.parse().unwrap(),
+    );
+    let limits = PoolLimits {
+        sessions: 1,
+        queue: 4,
+        deadline: slot.deadline,
+    };
+    Pool::start(Arc::new(token), limits).unwrap()
 }
 
 fn run(command: &mut Command, stdin: &str) -> String {
@@ -387,7 +411,9 @@ fn install(dir: &Path) {
     put(dir, "csc-server.toml", &configuration);
     let mut init = Command::new(env!("CARGO_BIN_EXE_csc-server"));
     init.arg("--config").arg(dir.join("csc-server.toml"));
-    run(init.args(["slot", "init"]).env("SOFTHSM2_CONF", &conf), "");
+    init.args(["slot", "init", "--officer", "anna", "--officer", "bruno"]);
+    let passwords = "first password of anna\nfirst password of bruno";
+    run(init.env("SOFTHSM2_CONF", &conf), passwords);
 }
 
 fn put(dir: &Path, name: &str, text: &str) {

@@ -130,6 +130,14 @@ pub enum Event {
     FactorIntegrityFail {
         factor: String,
     },
+    /// A message that the service did not write, or not for this row: it is not sent.
+    JobIntegrityFail {
+        job: String,
+    },
+    /// Before it is certified: no public key comes twice.
+    KeyTaken {
+        spki_hash: String,
+    },
     KeyGenerated {
         credential: String,
         algorithm: &'static str,
@@ -369,20 +377,21 @@ pub enum Event {
         credential: String,
         blob_hash: String,
     },
+    /// No record when the row is not what was recorded before.
     CertSuspended {
         credential: String,
         version: i64,
-        record: String,
+        record: Option<String>,
     },
     CertReactivated {
         credential: String,
         version: i64,
-        record: String,
+        record: Option<String>,
     },
     CertRevoked {
         credential: String,
         version: i64,
-        record: String,
+        record: Option<String>,
     },
     CertExpired {
         credential: String,

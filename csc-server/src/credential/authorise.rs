@@ -174,8 +174,10 @@ impl Keys {
 
     /// The factor of a credential.
     pub(super) async fn factor(&self, credential: &Credential) -> Result<Factor, Error> {
-        let factor = self.factors.find(&credential.factor).await?;
-        factor.ok_or(Error::Damaged)
+        if let Some(factor) = self.factors.find(&credential.factor).await? {
+            return Ok(factor);
+        }
+        Err(self.damaged(credential, self.clock.now()).await?)
     }
 
     /// Takes the OTP and reserves a PIN try; `asked` is recorded with it.
@@ -296,9 +298,8 @@ impl Keys {
         now: Millis,
     ) -> Result<Error, StoreError> {
         let wrong_pin = matches!(error, Error::WrongPin);
-        let damaged = matches!(error, Error::Damaged);
-        if damaged {
-            tracing::error!(credential = %credential.id, "a sealed key fails its integrity check");
+        if matches!(error, Error::Damaged) {
+            self.damaged(credential, now).await?;
         }
         let (credential, client) = (credential.clone(), client.to_string());
         let limit = i64::from(self.policy.max_pin_failures);
@@ -333,9 +334,6 @@ impl Keys {
                         failures: row.get(1)?,
                     };
                     audit::record(tx, now, &credential.pseudonym, &returned);
-                }
-                if damaged {
-                    audit::record(tx, now, &credential.pseudonym, &Event::KeyIntegrityFail { credential: id });
                 }
                 Ok(())
             })

@@ -54,19 +54,18 @@ impl Keys {
     /// False when its record is not what it was.
     async fn destroy_one(&self, credential: &Credential) -> Result<bool, Error> {
         let now = self.clock.now();
-        let key = &credential.key;
-        let mac = self.vault.record_mac(key.masters, &key.record).await?;
-        if mac.as_slice() != key.record_mac {
+        if !self.is_as_recorded(credential).await? {
             self.damaged(credential, now).await?;
             return Ok(false);
         }
-        let of = credential.clone();
+        let without = self.recorded(credential.without_key()).await?;
+        let (of, mac) = (credential.clone(), without.key.record_mac);
         self.store
             .write(async move |tx| {
                 const SQL: &str =
                     "UPDATE credential SET version = version + 1 WHERE id = $1 RETURNING version";
                 lifecycle::end_activations(tx, &of, now).await?;
-                if !lifecycle::destroy(tx, &of, now).await? {
+                if !lifecycle::destroy(tx, &of, &mac, now).await? {
                     return Ok(());
                 }
                 if let Some(mut row) = tx.find(SQL, params![&of.id]).await? {

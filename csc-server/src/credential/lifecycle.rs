@@ -3,7 +3,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Credential, Error, Keys, Status, TABLE, record};
+use super::{Credential, Error, Keys, Status, TABLE};
 use crate::{
     audit::{self, Event},
     clock::Millis,
@@ -73,24 +73,23 @@ impl Keys {
             return Err(Error::WrongState(credential.status.name()));
         }
         let now = self.clock.now();
-        let validity = (credential.not_before, credential.not_after);
-        let Credential {
-            id,
-            holder,
-            factor,
-            key,
-            certificate,
-            ..
-        } = credential;
-        let kept = self.vault.record_mac(key.masters, &key.record).await?;
-        let mac = if kept.as_slice() == key.record_mac {
-            let record = record(id, holder, factor, to, key, certificate, validity);
-            self.vault.record_mac(key.masters, &record).await?.to_vec()
-        } else if to == Status::Active {
-            return Err(self.damaged(credential, now).await?);
+        let mut next = Credential {
+            status: to,
+            ..credential.clone()
+        };
+        if to == Status::Revoked {
+            next = next.without_key();
+        }
+        let as_recorded = self.is_as_recorded(credential).await?;
+        let mac = if as_recorded {
+            self.recorded(next).await?.key.record_mac
         } else {
-            // It may be taken out of use; what somebody else wrote is not blessed thereby.
-            key.record_mac.clone()
+            let damaged = self.damaged(credential, now).await?;
+            if to == Status::Active {
+                return Err(damaged);
+            }
+            // It may be taken out of use; what somebody else wrote is not blessed thereby, neither by a MAC nor by the log.
+            credential.key.record_mac.clone()
         };
         let name = credential.description.clone();
         let message = match to {
@@ -121,10 +120,13 @@ impl Keys {
                 };
                 end_activations(tx, &of, now).await?;
                 if to == Status::Revoked {
-                    destroy(tx, &of, now).await?;
+                    destroy(tx, &of, &mac, now).await?;
                 }
                 let (credential, version) = (of.id.to_string(), row.get(0)?);
-                let record = TABLE.record(tx, &of.id).await?;
+                let record = match as_recorded {
+                    true => Some(TABLE.record(tx, &of.id).await?),
+                    false => None,
+                };
                 let event = match to {
                     Status::Suspended => Event::CertSuspended {
                         credential,
@@ -153,19 +155,6 @@ impl Keys {
         } else {
             Err(Error::WrongState(credential.status.name()))
         }
-    }
-
-    /// A row that is not what was recorded is alarmed.
-    pub(super) async fn damaged(
-        &self,
-        credential: &Credential,
-        now: Millis,
-    ) -> Result<Error, StoreError> {
-        let event = Event::KeyIntegrityFail {
-            credential: credential.id.to_string(),
-        };
-        audit::note(&self.store, now, &credential.pseudonym, event).await?;
-        Ok(Error::Damaged)
     }
 }
 
@@ -206,18 +195,38 @@ pub(super) async fn pseudonym(tx: &mut Tx, credential: &str) -> Result<String, S
     row.map_or(Ok(String::new()), |mut row| row.get(0))
 }
 
-/// Destroys a key: whatever opens it, and itself. False when it was destroyed before.
+impl Credential {
+    /// The credential with nothing left of its key, nor of what opens it.
+    pub(super) fn without_key(&self) -> Self {
+        let mut without = self.clone();
+        let key = &mut without.key;
+        for part in [
+            &mut key.key_blob,
+            &mut key.w_pin,
+            &mut key.pin_check,
+            &mut key.salt,
+        ] {
+            part.clear();
+        }
+        without.puk = None;
+        without
+    }
+}
+
+/// Destroys a key: whatever opens it, and itself; the record is that of a credential without one. False when it was destroyed
+/// before.
 pub(super) async fn destroy(
     tx: &mut Tx,
     credential: &Credential,
+    record_mac: &[u8],
     now: Millis,
 ) -> Result<bool, StoreError> {
     let none: &[u8] = &[];
     let destroyed = tx.execute(
         "UPDATE credential SET key_blob = $2, w_pin = $2, pin_check = $2, pin_salt = $2, puk_salt = NULL, puk_cost = NULL,
-             puk_check = NULL, puk_masters = NULL, w_puk = NULL, store = NULL
+             puk_check = NULL, puk_masters = NULL, w_puk = NULL, store = NULL, record_mac = $3
          WHERE id = $1 AND store IS NOT NULL",
-        params![&credential.id, none],
+        params![&credential.id, none, record_mac],
     )
     .await?;
     if destroyed == 0 {

@@ -17,11 +17,12 @@ mod sad;
 use std::time::Duration;
 
 use hsm_adapter::{HsmError, Vault, VaultError};
+use subtle::ConstantTimeEq;
 
 pub use authorise::{Approval, Issued};
 pub use expiry::Expired;
 pub use order::{Hash, Order, SignOrder};
-pub use owned::{Credential, Status, TABLE, record};
+pub use owned::{Credential, Status, TABLE};
 pub(crate) use reseal::oldest;
 pub use sad::{Permit, SIGNINGS, TABLE as ACTIVATIONS};
 
@@ -172,5 +173,25 @@ impl Keys {
         } else {
             Err(Error::Disabled)
         }
+    }
+
+    /// Whether the record is what the service wrote.
+    async fn is_as_recorded(&self, credential: &Credential) -> Result<bool, HsmError> {
+        let key = &credential.key;
+        match self.vault.record_mac(key.masters, &key.record).await {
+            Ok(mac) => Ok(mac.ct_eq(&key.record_mac).into()),
+            // Of master keys that there are not.
+            Err(HsmError::Refused(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The credential as it is now, under a new record MAC.
+    async fn recorded(&self, mut credential: Credential) -> Result<Credential, HsmError> {
+        let record = credential.record();
+        let masters = credential.key.masters;
+        credential.key.record_mac = self.vault.record_mac(masters, &record).await?.to_vec();
+        credential.key.record = record;
+        Ok(credential)
     }
 }

@@ -1,6 +1,6 @@
 //! A credential as a caller may see it.
 
-use hsm_adapter::{KeyAlgorithm, SealedKey};
+use hsm_adapter::{Cost, KeyAlgorithm, SealedKey, SealedPuk};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -22,7 +22,7 @@ pub const TABLE: audit::Table = audit::table!(
     recorded [
         "holder", "factor", "status", "description", "multisign", "generation", "algorithm", "spki", "spki_hash",
         "pin_check", "pin_salt", "pin_cost", "puk_salt", "puk_cost", "puk_check", "certificate", "not_before", "not_after",
-        "created", "length(key_blob)", "length(w_pin)", "length(w_puk)",
+        "created", "length(key_blob)", "length(w_pin)", "length(w_puk)", "CASE WHEN store IS NULL THEN 0 ELSE 1 END",
     ]
 );
 
@@ -73,13 +73,16 @@ pub struct Credential {
     pub multisign: u32,
     /// The sealed key.
     pub key: SealedKey,
+    /// What the store keeps of the PUK, where there is one.
+    pub puk: Option<SealedPuk>,
     /// The certificate, DER.
     pub certificate: Vec<u8>,
     /// When the certificate begins.
     pub not_before: Millis,
     /// When it ends.
     pub not_after: Millis,
-    holder_active: bool,
+    /// Whether the holder is let in.
+    pub holder_active: bool,
 }
 
 macro_rules! select {
@@ -87,7 +90,7 @@ macro_rules! select {
         concat!(
             "SELECT c.id, c.holder, h.pseudonym, c.factor, c.status, c.description, c.multisign, c.generation, c.algorithm, c.spki,
                  c.key_blob, c.w_pin, c.pin_check, c.pin_salt, c.pin_cost, c.masters, c.certificate, c.not_before, c.not_after,
-                 c.record_mac, h.status
+                 c.record_mac, h.status, c.puk_salt, c.puk_cost, c.puk_check, c.w_puk, c.puk_masters
              FROM credential c JOIN holder h ON h.id = c.holder WHERE ",
             $where
         )
@@ -184,62 +187,90 @@ impl Credential {
         Ok(())
     }
 
+    /// What the record MAC covers: identity, key, what judges PIN and PUK, certificate with its validity, and status. Counters change
+    /// in SQL and are witnessed by the audit log instead; what rests encrypted opens in its place only.
+    pub fn record(&self) -> Vec<u8> {
+        let (key, of_puk) = (
+            &self.key,
+            self.puk.as_ref().map(|puk| Judging {
+                salt: hex::encode(&puk.salt),
+                cost: puk.cost,
+                check: hex::encode(&puk.check),
+            }),
+        );
+        let record = Record {
+            version: 1,
+            credential: self.id.as_str(),
+            holder: self.holder.as_str(),
+            factor: self.factor.as_str(),
+            status: self.status.name(),
+            description: &self.description,
+            multisign: self.multisign,
+            generation: key.generation,
+            algorithm: key.algorithm,
+            spki: hex::encode(Sha256::digest(&key.spki)),
+            pin: Judging {
+                salt: hex::encode(&key.salt),
+                cost: key.cost,
+                check: hex::encode(&key.pin_check),
+            },
+            puk: of_puk,
+            certificate: self.certificate_hash(),
+            not_before: self.not_before,
+            not_after: self.not_after,
+        };
+        // Strings and integers always serialise.
+        serde_json::to_vec(&record).unwrap_or_default()
+    }
+
     /// SHA-256 of the certificate, hexadecimal.
     pub fn certificate_hash(&self) -> String {
         hex::encode(Sha256::digest(&self.certificate))
     }
 }
 
-/// What the record MAC covers: identity, key, certificate with its validity, and status. Counters change in SQL and are
-/// witnessed by the audit log instead.
-pub fn record(
-    id: &CredentialId,
-    holder: &HolderId,
-    factor: &FactorId,
-    status: Status,
-    key: &SealedKey,
-    certificate: &[u8],
-    (not_before, not_after): (Millis, Millis),
-) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Record<'a> {
-        version: u8,
-        credential: &'a str,
-        holder: &'a str,
-        factor: &'a str,
-        status: &'a str,
-        generation: u32,
-        algorithm: KeyAlgorithm,
-        spki: String,
-        certificate: String,
-        not_before: Millis,
-        not_after: Millis,
-    }
-    let record = Record {
-        version: 1,
-        credential: id.as_str(),
-        holder: holder.as_str(),
-        factor: factor.as_str(),
-        status: status.name(),
-        generation: key.generation,
-        algorithm: key.algorithm,
-        spki: hex::encode(Sha256::digest(&key.spki)),
-        certificate: hex::encode(Sha256::digest(certificate)),
-        not_before,
-        not_after,
-    };
-    serde_json::to_vec(&record).unwrap_or_default()
+#[derive(Serialize)]
+struct Record<'a> {
+    version: u8,
+    credential: &'a str,
+    holder: &'a str,
+    factor: &'a str,
+    status: &'a str,
+    description: &'a str,
+    multisign: u32,
+    generation: u32,
+    algorithm: KeyAlgorithm,
+    spki: String,
+    pin: Judging,
+    puk: Option<Judging>,
+    certificate: String,
+    not_before: Millis,
+    not_after: Millis,
+}
+
+/// What judges a PIN or a PUK.
+#[derive(Serialize)]
+struct Judging {
+    salt: String,
+    cost: Cost,
+    check: String,
 }
 
 fn read(mut row: Row) -> Result<Credential, StoreError> {
     let id = CredentialId::new(row.get::<String>(0)?);
-    let holder = HolderId::new(row.get::<String>(1)?);
-    let factor = FactorId::new(row.get::<String>(3)?);
     let status = Status::parse(&row.get::<String>(4)?)
         .ok_or(StoreError::Corrupt("the status of a credential"))?;
-    let certificate: Vec<u8> = row.get(16)?;
-    let validity = (row.get(17)?, row.get(18)?);
-    let mut key = SealedKey {
+    let puk = match row.optional(23)? {
+        Some(check) => Some(SealedPuk {
+            salt: row.get(21)?,
+            cost: cost(&row.get::<String>(22)?)?,
+            check,
+            w_puk: row.optional(24)?,
+            masters: row.get(25)?,
+        }),
+        None => None,
+    };
+    let key = SealedKey {
         credential: id.to_string(),
         generation: row.get(7)?,
         algorithm: row
@@ -251,28 +282,33 @@ fn read(mut row: Row) -> Result<Credential, StoreError> {
         w_pin: row.get(11)?,
         pin_check: row.get(12)?,
         salt: row.get(13)?,
-        cost: serde_json::from_str(&row.get::<String>(14)?)
-            .map_err(|_| StoreError::Corrupt("the cost of a PIN"))?,
+        cost: cost(&row.get::<String>(14)?)?,
         masters: row.get(15)?,
         record: Vec::new(),
         record_mac: row.get(19)?,
     };
-    // The record is rebuilt from what the row says now: the vault compares it with the MAC of what was written.
-    key.record = record(&id, &holder, &factor, status, &key, &certificate, validity);
-    Ok(Credential {
+    let mut credential = Credential {
         id,
-        holder,
+        holder: HolderId::new(row.get::<String>(1)?),
         pseudonym: row.get(2)?,
-        factor,
+        factor: FactorId::new(row.get::<String>(3)?),
         status,
         description: row.get(5)?,
         multisign: row.get(6)?,
         key,
-        certificate,
-        not_before: validity.0,
-        not_after: validity.1,
+        puk,
+        certificate: row.get(16)?,
+        not_before: row.get(17)?,
+        not_after: row.get(18)?,
         holder_active: row.get::<String>(20)? == "active",
-    })
+    };
+    // The record is rebuilt from what the row says now: the vault compares it with the MAC of what was written.
+    credential.key.record = credential.record();
+    Ok(credential)
+}
+
+fn cost(text: &str) -> Result<Cost, StoreError> {
+    serde_json::from_str(text).map_err(|_| StoreError::Corrupt("the cost of a PIN or PUK"))
 }
 
 /// Organisation and common name of a certificate's subject, for the error text of CSC v1.

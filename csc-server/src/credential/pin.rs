@@ -1,7 +1,7 @@
 //! PIN and PUK: the holder changes the one, and with the other gets out of a lock. Nobody else can: there is no way to a key but through what
 //! the holder knows.
 
-use hsm_adapter::{Pin, Puk, SealedKey, SealedPuk, version_of};
+use hsm_adapter::{HsmError, Pin, Puk, SealedKey, SealedPuk, version_of};
 
 use super::{Credential, Error, Keys, TABLE};
 use crate::{
@@ -83,7 +83,7 @@ impl Keys {
                 self.store
                     .write(async move |tx| puk_was_right(tx, &of, now).await)
                     .await?;
-                self.refresh_puk(credential, sealed, puk).await;
+                self.refresh_puk(credential, puk).await;
                 Ok(())
             }
             Err(error) => Err(self.wrong_puk(credential, error.into()).await?),
@@ -113,13 +113,14 @@ impl Keys {
                 self.store
                     .write(async move |tx| puk_was_right(tx, &of, now).await)
                     .await?;
-                self.refresh_puk(credential, sealed, puk).await;
                 let event: Resealed = |credential, version, record| Event::PinReset {
                     credential,
                     version,
                     record,
                 };
-                self.store_new_pin(credential, next, event).await
+                self.store_new_pin(credential, next, event).await?;
+                self.refresh_puk(credential, puk).await;
+                Ok(())
             }
             Err(error) => Err(self.wrong_puk(credential, error.into()).await?),
         }
@@ -133,6 +134,7 @@ impl Keys {
         }
         let refreshed = async {
             let next = self.vault.change_pin(&credential.key, pin, pin).await?;
+            let next = self.sealed_anew(credential, next).await?;
             let event: Resealed = |credential, version, record| Event::KeyResealed {
                 credential,
                 version,
@@ -150,15 +152,26 @@ impl Keys {
     }
 
     /// The same of a PUK, which was judged just before.
-    async fn refresh_puk(&self, credential: &Credential, old: SealedPuk, puk: &Puk) {
-        if self.vault.is_current_puk(&old) {
-            return;
-        }
+    async fn refresh_puk(&self, credential: &Credential, puk: &Puk) {
         let refreshed = async {
-            let next = self.vault.reseal_puk(&credential.key, &old, puk).await?;
-            let (of, now) = (credential.clone(), self.clock.now());
+            // As it is now: with the PUK came a new PIN, perhaps.
+            let found = Credential::by_id(&self.store, &credential.id).await?;
+            let old = found.ok_or(Error::Unknown)?;
+            let Some(sealed) = old
+                .puk
+                .as_ref()
+                .filter(|puk| !self.vault.is_current_puk(puk))
+            else {
+                return Ok(());
+            };
+            let resealed = self.vault.reseal_puk(&old.key, sealed, puk).await?;
+            let next = Credential {
+                puk: Some(resealed),
+                ..old.clone()
+            };
+            let (next, now) = (self.recorded(next).await?, self.clock.now());
             self.store
-                .write(async move |tx| replace_puk(tx, &of, &old, &next, now).await)
+                .write(async move |tx| replace_puk(tx, &old, &next, now).await)
                 .await?;
             Ok::<_, Error>(())
         };
@@ -174,6 +187,7 @@ impl Keys {
         event: Resealed,
     ) -> Result<(), Error> {
         let now = self.clock.now();
+        let next = self.sealed_anew(credential, next).await?;
         let notice = self
             .notice(
                 credential,
@@ -207,6 +221,19 @@ impl Keys {
         }
     }
 
+    /// The key as it is sealed now, with the record of the credential it then has.
+    async fn sealed_anew(
+        &self,
+        credential: &Credential,
+        key: SealedKey,
+    ) -> Result<SealedKey, HsmError> {
+        let next = Credential {
+            key,
+            ..credential.clone()
+        };
+        Ok(self.recorded(next).await?.key)
+    }
+
     /// A mail to the holder, ready to be enqueued.
     pub(super) async fn notice(
         &self,
@@ -237,6 +264,9 @@ impl Keys {
             Ok(()) => {}
             Err(error) => return Err(error),
         }
+        let Some(puk) = credential.puk.clone() else {
+            return Err(Error::PukLocked);
+        };
         let factor = self.factor(credential).await?;
         let claim = self
             .factors
@@ -254,36 +284,29 @@ impl Keys {
                     .find(
                         "UPDATE credential SET puk_failures = puk_failures + 1, version = version + 1
                          WHERE id = $1 AND puk_failures < $2 AND unblocks < $3 AND puk_check IS NOT NULL
-                         RETURNING puk_salt, puk_cost, puk_check, w_puk, puk_masters, version, puk_failures",
+                         RETURNING version, puk_failures",
                         params![&of.id, PUK_TRIES, UNBLOCKS],
                     )
                     .await?;
                 let Some(mut row) = row else { return Ok(Err(Error::PukLocked)) };
                 let tried = Event::PukTried {
                     credential: of.id.to_string(),
-                    version: row.get(5)?,
-                    failures: row.get(6)?,
+                    version: row.get(0)?,
+                    failures: row.get(1)?,
                 };
                 audit::record(tx, now, &of.pseudonym, &tried);
-                Ok(Ok(SealedPuk {
-                    salt: row.get(0)?,
-                    cost: serde_json::from_str(&row.get::<String>(1)?)
-                        .map_err(|_| StoreError::Corrupt("the cost of a PUK"))?,
-                    check: row.get(2)?,
-                    w_puk: row.optional(3)?,
-                    masters: row.get(4)?,
-                }))
+                Ok(Ok(puk.clone()))
             })
             .await?
     }
 
     /// Records a wrong PUK; a failure that is not the holder's gives the try back.
     async fn wrong_puk(&self, credential: &Credential, error: Error) -> Result<Error, StoreError> {
-        let (of, now, wrong) = (
-            credential.clone(),
-            self.clock.now(),
-            matches!(error, Error::WrongPuk),
-        );
+        let now = self.clock.now();
+        if matches!(error, Error::Damaged) {
+            self.damaged(credential, now).await?;
+        }
+        let (of, wrong) = (credential.clone(), matches!(error, Error::WrongPuk));
         self.store
             .write(async move |tx| {
                 if wrong {
@@ -373,39 +396,42 @@ async fn replace_seal(
     Ok(true)
 }
 
-/// Replaces what the PUK opens, if it is still what was read.
+/// Replaces what the PUK opens, if PUK and record are still what was read.
 async fn replace_puk(
     tx: &mut Tx,
-    credential: &Credential,
-    old: &SealedPuk,
-    next: &SealedPuk,
+    old: &Credential,
+    next: &Credential,
     now: Millis,
 ) -> Result<(), StoreError> {
-    let cost = serde_json::to_string(&next.cost).unwrap_or_default();
+    let Some(puk) = &next.puk else {
+        return Ok(());
+    };
+    let cost = serde_json::to_string(&puk.cost).unwrap_or_default();
     let replaced = tx
         .find(
-            "UPDATE credential SET puk_check = $3, puk_salt = $4, puk_cost = $5, puk_masters = $6, w_puk = $7,
-                 store = CASE WHEN store > $8 THEN $8 ELSE store END, version = version + 1
-             WHERE id = $1 AND puk_check = $2 RETURNING version",
+            "UPDATE credential SET puk_check = $3, puk_salt = $4, puk_cost = $5, puk_masters = $6, w_puk = $7, record_mac = $8,
+                 store = CASE WHEN store > $9 THEN $9 ELSE store END, version = version + 1
+             WHERE id = $1 AND record_mac = $2 RETURNING version",
             params![
-                &credential.id,
-                old.check.clone(),
-                next.check.clone(),
-                next.salt.clone(),
+                &old.id,
+                old.key.record_mac.clone(),
+                puk.check.clone(),
+                puk.salt.clone(),
                 cost.as_str(),
-                next.masters,
-                next.w_puk.clone(),
-                version_of(next.w_puk.as_deref())
+                puk.masters,
+                puk.w_puk.clone(),
+                next.key.record_mac.clone(),
+                version_of(puk.w_puk.as_deref())
             ],
         )
         .await?;
     if let Some(mut row) = replaced {
         let event = Event::KeyResealed {
-            credential: credential.id.to_string(),
+            credential: old.id.to_string(),
             version: row.get(0)?,
-            record: TABLE.record(tx, &credential.id).await?,
+            record: TABLE.record(tx, &old.id).await?,
         };
-        audit::record(tx, now, &credential.pseudonym, &event);
+        audit::record(tx, now, &old.pseudonym, &event);
     }
     Ok(())
 }

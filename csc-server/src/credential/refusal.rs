@@ -1,12 +1,12 @@
 //! Refusals are events too: who tries SADs that are not his, or hashes that nobody approved, is seen (SC-80).
 
-use super::{Credential, Error};
+use super::{Credential, Error, Keys};
 use crate::{
     audit::{self, Act, Event},
     clock::Millis,
     ids::ActivationId,
     oauth::ServiceAccess,
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// What was refused.
@@ -18,6 +18,22 @@ pub(super) enum Asked<'a> {
         hashes: Vec<String>,
         request: &'a str,
     },
+}
+
+impl Keys {
+    /// Alarms: a row is not what the service wrote.
+    pub(super) async fn damaged(
+        &self,
+        credential: &Credential,
+        now: Millis,
+    ) -> Result<Error, StoreError> {
+        tracing::error!(credential = %credential.id, "a credential or an activation of it fails its integrity check");
+        let event = Event::KeyIntegrityFail {
+            credential: credential.id.to_string(),
+        };
+        audit::note(&self.store, now, &credential.pseudonym, event).await?;
+        Ok(Error::Damaged)
+    }
 }
 
 /// Records the refusal, unless another event tells of it or it is a failure of ours; gives the error back.

@@ -145,12 +145,17 @@ impl Sad {
                     return Ok(false);
                 };
                 for (position, hash) in &marks {
-                    tx.execute(
-                        "INSERT INTO signing (activation, position, request, credential, client, hash, outcome, started)
-                         VALUES ($1, $2, $7, $3, $4, $5, 'started', $6)",
-                        params![&id, *position, &of.id, &client, hash.clone(), now, request_id.as_str()],
-                    )
-                    .await?;
+                    let marked = tx
+                        .execute(
+                            "INSERT INTO signing (activation, position, request, credential, client, hash, outcome, started)
+                             VALUES ($1, $2, $7, $3, $4, $5, 'started', $6) ON CONFLICT (activation, position) DO NOTHING",
+                            params![&id, *position, &of.id, &client, hash.clone(), now, request_id.as_str()],
+                        )
+                        .await?;
+                    if marked == 0 {
+                        // The unit is rolled back: somebody else has set the count back.
+                        return Err(StoreError::Corrupt("an activation that signed this hash before"));
+                    }
                 }
                 let started = Event::SignStarted {
                     activation: id.to_string(),
@@ -165,9 +170,12 @@ impl Sad {
                 audit::record(tx, now, &of.pseudonym, &started);
                 Ok(true)
             })
-            .await?;
-        if !redeemed {
-            return Err(Error::InvalidSad);
+            .await;
+        match redeemed {
+            Ok(true) => {}
+            Ok(false) => return Err(Error::InvalidSad),
+            Err(StoreError::Corrupt(_)) => return Err(Error::Damaged),
+            Err(error) => return Err(error.into()),
         }
         Ok(Permit {
             id: self.id,
@@ -195,25 +203,31 @@ impl Sad {
         credential: &Credential,
         now: Millis,
     ) -> Result<Stored, Error> {
-        const SQL: &str = "SELECT content, wrapped, state, expires, remaining, ends FROM activation
-                           WHERE id = $1 AND secret_hash = $2 AND client = $3 AND credential = $4";
+        const SQL: &str = "SELECT content, wrapped, state, expires, remaining, ends, kind, client, credential FROM activation
+                           WHERE id = $1 AND secret_hash = $2";
         let found = store
-            .find(
-                SQL,
-                params![&self.id, secret_hash(&self.secret), client, &credential.id],
-            )
+            .find(SQL, params![&self.id, secret_hash(&self.secret)])
             .await?;
         let mut row = found.ok_or(Error::InvalidSad)?;
         let octets: Vec<u8> = row.get(0)?;
         let (state, expires): (String, Millis) = (row.get(2)?, row.get(3)?);
+        let content: Content = serde_json::from_slice(&octets).map_err(|_| Error::Damaged)?;
+        // What was approved, and for whom, is what the key was wrapped for; the columns only repeat it.
+        let of: [String; 3] = [row.get(6)?, row.get(7)?, row.get(8)?];
+        if [&content.kind, &content.client, &content.credential] != of.each_ref()
+            || content.expires != expires
+        {
+            return Err(Error::Damaged);
+        }
+        if content.client != client.as_str() || content.credential != credential.id.as_str() {
+            return Err(Error::InvalidSad);
+        }
         match state.as_str() {
             "active" | "spent" if expires <= now => return Err(Error::SadExpired),
             "active" | "spent" => {}
             _ => return Err(Error::InvalidSad),
         }
-        let content: Content = serde_json::from_slice(&octets).map_err(|_| Error::Damaged)?;
-        // The column finds the row; what was approved, and for whom, is what the key was wrapped for.
-        if content.client != client.as_str() || content.is_of_the_future(now) {
+        if content.is_of_the_future(now) {
             return Err(Error::InvalidSad);
         }
         Ok(Stored {
@@ -339,6 +353,9 @@ impl Keys {
             Ok(done) => Ok(done),
             Err(error) => {
                 let (store, now) = (&self.store, self.clock.now());
+                if let (Error::Damaged, Some(credential)) = (&error, credential) {
+                    self.damaged(credential, now).await?;
+                }
                 Err(refused(store, now, access, credential, id.as_ref(), asked, error).await)
             }
         }

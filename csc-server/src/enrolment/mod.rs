@@ -4,7 +4,7 @@ mod pin;
 
 use std::time::Duration;
 
-use hsm_adapter::{HsmError, KeyAlgorithm, NewKey, Puk, Vault, VaultError};
+use hsm_adapter::{Cost, HsmError, KeyAlgorithm, NewKey, Puk, Vault, VaultError};
 use sha2::{Digest, Sha256};
 
 pub use pin::{NewPin, PinError};
@@ -12,13 +12,13 @@ pub use pin::{NewPin, PinError};
 use crate::{
     audit::{self, Event},
     ca::{self, Ca},
-    clock::Clock,
+    clock::{Clock, Millis},
     config::{Algorithms, PukPolicy},
-    credential::{self, Status},
+    credential::{self, Credential, Status},
     holder::Holder,
     ids::{CredentialId, FactorId},
     params,
-    store::{Store, StoreError},
+    store::{Store, StoreError, Tx},
 };
 
 /// Why there is no credential.
@@ -48,6 +48,10 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// What the audit log vouches for of the public keys that ever were.
+pub const PUBLIC_KEYS: audit::Table =
+    audit::table!("public_key", key ["spki_hash"], told ["created"], recorded []);
 
 /// What kind of credential.
 #[derive(Clone, Debug)]
@@ -128,7 +132,7 @@ impl Enrolment {
             dn_qualifier: id.to_string(),
         };
         let NewKey {
-            mut key,
+            key,
             request: proof,
             device,
         } = self
@@ -163,87 +167,56 @@ impl Enrolment {
             )
             .await?;
         let validity = ca::validity_of(&certificate)?;
-        let record = credential::record(
-            &id,
-            &holder.id,
-            &request.factor,
-            Status::Active,
-            &key,
-            &certificate,
-            validity,
-        );
-        key.record_mac = self.vault.record_mac(key.masters, &record).await?.to_vec();
-
-        let (credential, holder_id, person) =
-            (id.clone(), holder.id.clone(), holder.pseudonym.clone());
-        let cost = serde_json::to_string(&key.cost).unwrap_or_default();
-        let puk_cost = sealed_puk
-            .as_ref()
-            .map(|puk| serde_json::to_string(&puk.cost).unwrap_or_default());
-        let w_puk = sealed_puk.as_ref().and_then(|puk| puk.w_puk.clone());
+        let terms = request.terms;
+        let mut made = Credential {
+            id: id.clone(),
+            holder: holder.id.clone(),
+            pseudonym: holder.pseudonym.clone(),
+            factor: request.factor,
+            status: Status::Active,
+            description: request.description,
+            multisign: request.multisign,
+            key,
+            puk: sealed_puk,
+            certificate,
+            not_before: validity.0,
+            not_after: validity.1,
+            holder_active: true,
+        };
+        let record = made.record();
+        let mac = self.vault.record_mac(made.key.masters, &record).await?;
+        made.key.record_mac = mac.to_vec();
+        let generated = Event::KeyGenerated {
+            credential: id.to_string(),
+            algorithm: made.key.algorithm.name(),
+            spki_hash: hex::encode(spki_hash),
+            request_hash: hex::encode(Sha256::digest(&proof)),
+            device,
+        };
         self.store
             .write(async move |tx| {
-                tx.execute(
-                    "INSERT INTO credential (id, version, holder, factor, status, description, multisign, generation, algorithm, spki,
-                         spki_hash, key_blob, w_pin, pin_check, pin_salt, pin_cost, masters, pin_failures, certificate,
-                         not_before, not_after, record_mac, created, puk_salt, puk_cost, puk_check, puk_masters, w_puk,
-                         store, puk_failures, unblocks)
-                     VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, $17, $18, $19, $20, $21,
-                         $22, $23, $24, $25, $26, $27, 0, 0)",
-                    params![
-                        &credential,
-                        &holder_id,
-                        &request.factor,
-                        Status::Active.name(),
-                        request.description.as_str(),
-                        request.multisign,
-                        key.generation,
-                        key.algorithm.name(),
-                        key.spki.clone(),
-                        spki_hash,
-                        key.key_blob.clone(),
-                        key.w_pin.clone(),
-                        key.pin_check.clone(),
-                        key.salt.clone(),
-                        cost.as_str(),
-                        key.masters,
-                        certificate.clone(),
-                        validity.0,
-                        validity.1,
-                        key.record_mac.clone(),
-                        now,
-                        sealed_puk.as_ref().map(|puk| puk.salt.clone()),
-                        puk_cost.clone(),
-                        sealed_puk.as_ref().map(|puk| puk.check.clone()),
-                        sealed_puk.as_ref().map(|puk| puk.masters),
-                        w_puk.clone(),
-                        credential::oldest(&key.key_blob, &key.w_pin, w_puk.as_deref())
-                    ],
-                )
-                .await?;
-                let generated = Event::KeyGenerated {
-                    credential: credential.to_string(),
-                    algorithm: key.algorithm.name(),
-                    spki_hash: hex::encode(spki_hash),
-                    request_hash: hex::encode(Sha256::digest(&proof)),
-                    device: device.clone(),
-                };
-                audit::record(tx, now, &person, &generated);
+                insert(tx, &made, now).await?;
+                let person = made.pseudonym.as_str();
+                audit::record(tx, now, person, &generated);
                 let issued = Event::CertIssued {
-                    credential: credential.to_string(),
-                    certificate_hash: hex::encode(Sha256::digest(&certificate)),
+                    credential: made.id.to_string(),
+                    certificate_hash: made.certificate_hash(),
                 };
-                audit::record(tx, now, &person, &issued);
-                if let Some(Terms { version, hash }) = request.terms.clone() {
-                    let credential = credential.to_string();
-                    let accepted = Event::TermsAccepted { credential, version, hash };
-                    audit::record(tx, now, &person, &accepted);
+                audit::record(tx, now, person, &issued);
+                if let Some(Terms { version, hash }) = terms.clone() {
+                    let credential = made.id.to_string();
+                    let accepted = Event::TermsAccepted {
+                        credential,
+                        version,
+                        hash,
+                    };
+                    audit::record(tx, now, person, &accepted);
                 }
                 let activated = Event::CertActivated {
-                    credential: credential.to_string(),
-                    record: credential::TABLE.record(tx, &credential).await?,
+                    credential: made.id.to_string(),
+                    record: credential::TABLE.record(tx, &made.id).await?,
                 };
-                audit::record(tx, now, &person, &activated);
+                audit::record(tx, now, person, &activated);
                 Ok(())
             })
             .await?;
@@ -258,7 +231,12 @@ impl Enrolment {
             .store
             .write(async move |tx| {
                 let sql = "INSERT INTO public_key (spki_hash, created) VALUES ($1, $2) ON CONFLICT (spki_hash) DO NOTHING";
-                tx.execute(sql, params![spki_hash, now]).await
+                let inserted = tx.execute(sql, params![spki_hash, now]).await?;
+                if inserted == 1 {
+                    let spki_hash = hex::encode(spki_hash);
+                    audit::record(tx, now, "", &Event::KeyTaken { spki_hash });
+                }
+                Ok(inserted)
             })
             .await?;
         if inserted == 1 {
@@ -267,4 +245,49 @@ impl Enrolment {
             Err(Error::KnownKey)
         }
     }
+}
+
+async fn insert(tx: &mut Tx, made: &Credential, now: Millis) -> Result<(), StoreError> {
+    let Credential { key, puk, .. } = made;
+    let json = |cost: &Cost| serde_json::to_string(cost).unwrap_or_default();
+    let w_puk = puk.as_ref().and_then(|puk| puk.w_puk.clone());
+    tx.execute(
+        "INSERT INTO credential (id, version, holder, factor, status, description, multisign, generation, algorithm, spki,
+             spki_hash, key_blob, w_pin, pin_check, pin_salt, pin_cost, masters, pin_failures, certificate,
+             not_before, not_after, record_mac, created, puk_salt, puk_cost, puk_check, puk_masters, w_puk,
+             store, puk_failures, unblocks)
+         VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, $17, $18, $19, $20, $21,
+             $22, $23, $24, $25, $26, $27, 0, 0)",
+        params![
+            &made.id,
+            &made.holder,
+            &made.factor,
+            made.status.name(),
+            made.description.as_str(),
+            made.multisign,
+            key.generation,
+            key.algorithm.name(),
+            key.spki.clone(),
+            <[u8; 32]>::from(Sha256::digest(&key.spki)),
+            key.key_blob.clone(),
+            key.w_pin.clone(),
+            key.pin_check.clone(),
+            key.salt.clone(),
+            json(&key.cost),
+            key.masters,
+            made.certificate.clone(),
+            made.not_before,
+            made.not_after,
+            key.record_mac.clone(),
+            now,
+            puk.as_ref().map(|puk| puk.salt.clone()),
+            puk.as_ref().map(|puk| json(&puk.cost)),
+            puk.as_ref().map(|puk| puk.check.clone()),
+            puk.as_ref().map(|puk| puk.masters),
+            w_puk.clone(),
+            credential::oldest(&key.key_blob, &key.w_pin, w_puk.as_deref())
+        ],
+    )
+    .await
+    .map(drop)
 }

@@ -28,7 +28,7 @@ use crate::{
         self, Event, Item, Keys,
         verify::{Anchor, Finding, Kind, Verdict, Verifier},
     },
-    clock::Clock,
+    clock::{Clock, Millis},
     store::{self, Store, StoreError},
 };
 use scratch::{Actual, Scratch};
@@ -67,7 +67,7 @@ pub async fn inspect(
     anchor: Option<Anchor>,
     progress: impl Fn(),
 ) -> Result<Report, StoreError> {
-    let report = read(store, clock, key, anchor, progress).await?;
+    let report = examine(store, clock.now(), key, anchor, progress).await?;
     let verdict = report.log.clone().unwrap_or_default();
     let event = Event::LogVerified {
         intact: report.log.is_ok(),
@@ -82,15 +82,18 @@ pub async fn inspect(
     Ok(report)
 }
 
-async fn read(
+/// Inspects log and tables as they are at the time `now`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn examine(
     store: &Store,
-    clock: &Clock,
+    now: Millis,
     key: Keys,
     anchor: Option<Anchor>,
     progress: impl Fn(),
 ) -> Result<Report, StoreError> {
     let mut snapshot = store.snapshot().await?;
-    let now = clock.now();
     let mut scratch = Scratch::new()?;
     let mut verifier = Verifier::new(key, anchor);
     let stopped = audit::walk(&mut snapshot, |item| {

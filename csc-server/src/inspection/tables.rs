@@ -1,6 +1,6 @@
 //! The tables that are held against the log.
 
-use crate::{audit::Table, ca, credential, factor, holder, oauth, operator};
+use crate::{audit::Table, ca, credential, enrolment, factor, holder, oauth, operator};
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,7 @@ pub(super) enum Of {
     Link,
     Token,
     Factor,
+    PublicKey,
     Credential,
     Challenge,
     Activation,
@@ -21,7 +22,7 @@ pub(super) enum Of {
 }
 
 /// Each of them; their numbers are their places here.
-pub const TABLES: [&Table; 13] = {
+pub const TABLES: [&Table; 14] = {
     let [client, link] = &oauth::client::TABLES;
     let [accounts, approvals, policy] = &operator::TABLES;
     [
@@ -31,6 +32,7 @@ pub const TABLES: [&Table; 13] = {
         link,
         &oauth::token::TABLE,
         &factor::TABLE,
+        &enrolment::PUBLIC_KEYS,
         &credential::TABLE,
         &factor::CHALLENGES,
         &credential::ACTIVATIONS,

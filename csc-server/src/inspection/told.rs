@@ -149,6 +149,9 @@ enum Told {
         version: i64,
         until: Millis,
     },
+    KeyTaken {
+        spki_hash: String,
+    },
     CertActivated {
         credential: String,
         record: String,
@@ -223,7 +226,14 @@ struct Token {
 struct Rewritten {
     credential: String,
     version: i64,
-    record: String,
+    /// None: what was recorded before still holds.
+    record: Option<String>,
+}
+
+impl Rewritten {
+    fn record(&self) -> Vec<Deed> {
+        self.record.iter().cloned().map(Record).collect()
+    }
 }
 
 /// A credential of which a counter changed.
@@ -285,6 +295,10 @@ pub(super) fn changes(event: &str, time: Millis) -> Option<Vec<Change>> {
             .into_iter()
             .map(|Token { token, record }| change(Of::Token, &token, 0, vec![Made, Record(record)]))
             .collect(),
+        Told::KeyTaken { spki_hash } => {
+            let deeds = vec![Made, set("created", time)];
+            vec![change(Of::PublicKey, &spki_hash, 0, deeds)]
+        }
         Told::TokenSpent { token } => vec![revoked(&token, time)],
         Told::TokenRevoked { tokens } => tokens.iter().map(|token| revoked(token, time)).collect(),
         Told::OtpSent {
@@ -417,12 +431,9 @@ fn of_credential(told: &Told) -> Option<Vec<Change>> {
         | Told::CertReactivated(to)
         | Told::CertRevoked(to)
         | Told::CertExpired(to)
-        | Told::KeyResealed(to) => {
-            let deeds = vec![Record(to.record.clone())];
-            (&to.credential, to.version, deeds)
-        }
+        | Told::KeyResealed(to) => (&to.credential, to.version, to.record()),
         Told::PinChanged(to) | Told::PinReset(to) => {
-            let deeds = vec![Record(to.record.clone()), set("pin_failures", 0)];
+            let deeds = [to.record(), vec![set("pin_failures", 0)]].concat();
             (&to.credential, to.version, deeds)
         }
         Told::PinTried(of) => (&of.credential, of.version, of.more("pin_failures", 1)),

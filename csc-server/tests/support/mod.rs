@@ -11,7 +11,7 @@ use sqlx::Executor;
 /// A database of its own for one test, and as many nodes on it as asked for.
 #[derive(Clone)]
 pub(crate) struct Database {
-    location: Location,
+    pub(crate) location: Location,
     _folder: Arc<tempfile::TempDir>,
 }
 

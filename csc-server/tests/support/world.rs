@@ -14,12 +14,12 @@ use csc_server::{
     ca::{self, Ca},
     clock::Clock,
     config,
-    credential::{self, Approval, Credential, Hash, Keys, Order, SignOrder},
+    credential::{self, Approval, Credential, Hash, Keys, Order, Permit, SignOrder},
     enrolment::{self, Enrolment, NewPin, Request},
     factor::{self, Factor, Factors, Otp, Policy, Purpose},
     holder::{Accounts, Holder, NewHolder},
-    ids::{ClientId, FactorId},
-    inspection::{Report, inspect},
+    ids::{ClientId, FactorId, random_id},
+    inspection::{Report, examine},
     notify::Sender,
     oauth::{
         ServiceAccess,
@@ -32,8 +32,8 @@ use csc_server::{
     worker::Worker,
 };
 use hsm_adapter::{
-    Cost, Digest, DigestAlgorithm, Issuer, KeyAlgorithm, Pin, Pool, PoolLimits, Scheme, Stretcher,
-    Vault, memory::MemoryToken,
+    Cost, Digest, DigestAlgorithm, Issuer, KeyAlgorithm, Pin, Pool, PoolLimits, Puk, Scheme,
+    Stretcher, Vault, memory::MemoryToken,
 };
 
 use crate::support::Database;
@@ -60,11 +60,12 @@ pub(crate) struct World {
     pub(crate) holder: Holder,
     /// The HSM of the master keys.
     pub(crate) token: MemoryToken,
-    client: Client,
-    enrolment: Enrolment,
-    issuer: Issuer,
+    pub(crate) client: Client,
+    pub(crate) enrolment: Enrolment,
+    pub(crate) issuer: Issuer,
     time: Arc<AtomicI64>,
     outbox: tempfile::TempDir,
+    _database: Database,
 }
 
 /// What the tests go by where they do not say otherwise.
@@ -181,6 +182,7 @@ impl World {
             client,
             time,
             outbox,
+            _database: database.clone(),
         }
     }
 
@@ -196,20 +198,31 @@ impl World {
 
     /// Tries to make one.
     pub(crate) async fn enrol(&self, factor: &FactorId) -> Result<Credential, enrolment::Error> {
+        let policy = config::PukPolicy::Unblock;
+        Ok(self.enrol_for(&self.holder, factor, policy).await?.0)
+    }
+
+    /// The same for this holder, with a PUK.
+    pub(crate) async fn enrol_for(
+        &self,
+        holder: &Holder,
+        factor: &FactorId,
+        policy: config::PukPolicy,
+    ) -> Result<(Credential, Puk), enrolment::Error> {
         let request = Request {
             algorithm: KeyAlgorithm::P256,
             factor: factor.clone(),
             description: "Firma di Anna".into(),
-            multisign: 1,
+            multisign: 2,
             country: "IT".into(),
-            puk: config::PukPolicy::Unblock,
+            puk: policy,
             terms: None,
         };
         let pin = NewPin::choose(PIN, &[]).unwrap();
-        let made = self.enrolment.credential(&self.holder, &pin, request);
-        let (id, _puk) = made.await?;
+        let made = self.enrolment.credential(holder, &pin, request);
+        let (id, puk) = made.await?;
         let found = Credential::by_id(&self.node().store, &id).await?;
-        Ok(found.unwrap())
+        Ok((found.unwrap(), puk.unwrap()))
     }
 
     /// The factor as it stands in the database now.
@@ -318,9 +331,27 @@ impl World {
         pin: &str,
         code: &str,
     ) -> Result<String, credential::Error> {
-        let access = ServiceAccess::new(self.client.id.clone(), Some(self.holder.id.clone()));
-        let hash = Hash::new(APPROVED.to_vec()).unwrap();
-        let order = Order::new(credential, 1, vec![hash], None)?;
+        self.sad_for(node, credential, pin, code, &[APPROVED]).await
+    }
+
+    /// The client, for the holder of this credential.
+    pub(crate) fn access(&self, credential: &Credential) -> ServiceAccess {
+        ServiceAccess::new(self.client.id.clone(), Some(credential.holder.clone()))
+    }
+
+    /// Approves signatures over these digests.
+    pub(crate) async fn sad_for(
+        &self,
+        node: &Node,
+        credential: &Credential,
+        pin: &str,
+        code: &str,
+        digests: &[[u8; 32]],
+    ) -> Result<String, credential::Error> {
+        let access = self.access(credential);
+        let hashes = digests.iter().map(|digest| Hash::new(digest.to_vec()));
+        let hashes: Vec<_> = hashes.map(Option::unwrap).collect();
+        let order = Order::new(credential, hashes.len() as u32, hashes, None)?;
         let approval = Approval {
             pin: Pin::parse(pin).unwrap(),
             otp: Otp::parse(code).unwrap(),
@@ -335,14 +366,30 @@ impl World {
         credential: &Credential,
         sad: &str,
     ) -> Result<Vec<Vec<u8>>, credential::Error> {
-        let access = ServiceAccess::new(self.client.id.clone(), Some(self.holder.id.clone()));
+        let permit = self.redeem(credential, sad, &[APPROVED]).await?;
+        self.spend(permit).await
+    }
+
+    /// The first half of a signature of these digests.
+    pub(crate) async fn redeem(
+        &self,
+        credential: &Credential,
+        sad: &str,
+        digests: &[[u8; 32]],
+    ) -> Result<Permit, credential::Error> {
+        let digest = |digest: &[u8; 32]| Digest::new(DigestAlgorithm::Sha256, digest.to_vec());
         let order = SignOrder {
             scheme: Scheme::Ecdsa(DigestAlgorithm::Sha256),
-            digests: vec![Digest::new(DigestAlgorithm::Sha256, APPROVED.to_vec()).unwrap()],
+            digests: digests.iter().map(digest).map(Option::unwrap).collect(),
         };
-        let node = self.node();
-        let permit = node.keys.redeem(&access, credential, sad, order, "request");
-        node.signer.sign(permit.await?).await
+        let (keys, access) = (&self.node().keys, self.access(credential));
+        keys.redeem(&access, credential, sad, order, &random_id())
+            .await
+    }
+
+    /// The second half.
+    pub(crate) async fn spend(&self, permit: Permit) -> Result<Vec<Vec<u8>>, credential::Error> {
+        self.node().signer.sign(permit).await
     }
 
     /// A number that the database has.
@@ -380,9 +427,8 @@ impl World {
     /// What an inspection of log and tables finds.
     pub(crate) async fn inspected(&self) -> Report {
         let key = audit::Keys::of(&self.issuer).await.unwrap();
-        let clock = Clock::Manual(self.time.clone());
-        let inspected = inspect(&self.node().store, &clock, key, None, || {});
-        inspected.await.unwrap()
+        let (store, now) = (&self.node().store, self.clock().now());
+        examine(store, now, key, None, || {}).await.unwrap()
     }
 
     /// Every row of the tables is what the log says.

@@ -71,7 +71,7 @@ pub struct SealedKey {
     pub cost: Cost,
     /// Version N of the master keys it was sealed under.
     pub masters: u32,
-    /// Identity, certificate and status in canonical form, as the service stores them.
+    /// Identity, what judges PIN and PUK, certificate and status in canonical form, as the service stores them.
     pub record: Vec<u8>,
     /// HMAC(record-mac/vN, record), checked whenever the key is opened.
     pub record_mac: Vec<u8>,

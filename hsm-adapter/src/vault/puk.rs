@@ -90,8 +90,8 @@ impl Vault {
         self.pool
             .run(Speed::Fast, move |session| {
                 let hsm = session.hsm.as_mut();
-                seal::judge_pin(hsm, &masters, &key, &source)?;
                 seal::judge_record(hsm, &masters, &key)?;
+                seal::judge_pin(hsm, &masters, &key, &source)?;
                 let w_pin = seal::w_pin(hsm, &masters, &key)?;
                 let (from, mut next) = ((key.masters, &*source), next.clone());
                 seal::reseal(hsm, &masters, from, &w_pin, &target, &mut next)?;
@@ -135,7 +135,7 @@ impl Vault {
     /// Judges a PUK.
     ///
     /// # Errors
-    /// [`VaultError::WrongPuk`] and nothing else counts as a try.
+    /// [`VaultError::WrongPuk`] and nothing else counts as a try; [`VaultError::Damaged`] when the record is not what it was.
     pub async fn judge_puk(
         &self,
         key: &SealedKey,
@@ -143,10 +143,13 @@ impl Vault {
         puk: &Puk,
     ) -> Result<(), VaultError> {
         let unlock = self.unlock_puk(key, sealed, puk).await?;
-        let (sealed, masters) = (sealed.clone(), self.masters.clone());
+        let (key, sealed) = (key.clone(), sealed.clone());
+        let masters = self.masters.clone();
         self.pool
             .run(Speed::Fast, move |session| {
-                judge(session.hsm.as_mut(), &masters, &sealed, &unlock)
+                let hsm = session.hsm.as_mut();
+                seal::judge_record(hsm, &masters, &key)?;
+                judge(hsm, &masters, &sealed, &unlock)
             })
             .await
     }
@@ -170,8 +173,8 @@ impl Vault {
         self.pool
             .run(Speed::Fast, move |session| {
                 let hsm = session.hsm.as_mut();
-                judge(hsm, &masters, &sealed, &source)?;
                 seal::judge_record(hsm, &masters, &key)?;
+                judge(hsm, &masters, &sealed, &source)?;
                 let w_puk = w_puk(hsm, &masters, &key, &sealed)?;
                 let w_puk = w_puk.ok_or(VaultError::Damaged)?;
                 let (from, mut next) = ((sealed.masters, &*source), next.clone());
@@ -233,11 +236,12 @@ impl Vault {
         key: &SealedKey,
         sealed: &SealedPuk,
         puk: &Puk,
-    ) -> Result<Zeroizing<[u8; 32]>, HsmError> {
+    ) -> Result<Zeroizing<[u8; 32]>, VaultError> {
         let stretched = self
             .stretcher
             .stretch(puk.0.as_bytes(), &sealed.salt, sealed.cost)
-            .await?;
+            .await
+            .map_err(damaged)?;
         Ok(formula::unlock(
             "puk",
             &key.credential,

@@ -86,8 +86,8 @@ impl Vault {
         self.pool
             .run(Speed::Fast, move |session| {
                 let hsm = session.hsm.as_mut();
-                judge_pin(hsm, &masters, &key, &unlock)?;
                 judge_record(hsm, &masters, &key)?;
+                judge_pin(hsm, &masters, &key, &unlock)?;
                 let w_pin = w_pin(hsm, &masters, &key)?;
                 let current = masters.current(hsm, MasterSet::Sealing)?;
                 let (from, to) = ((key.masters, &*unlock), (current, &*target));
@@ -129,15 +129,18 @@ impl Vault {
     }
 
     /// U("pin", PIN) of a key. Never inside a pool job: it takes longer than a signature.
+    ///
+    /// # Errors
+    /// [`VaultError::Damaged`] for a salt or cost that no key was sealed with.
     pub(super) async fn unlock(
         &self,
         key: &SealedKey,
         pin: &Pin,
-    ) -> Result<zeroize::Zeroizing<[u8; 32]>, HsmError> {
+    ) -> Result<zeroize::Zeroizing<[u8; 32]>, VaultError> {
         let stretched = self
             .stretcher
             .stretch(pin.0.as_bytes(), &key.salt, key.cost);
-        let stretched = stretched.await?;
+        let stretched = stretched.await.map_err(damaged)?;
         Ok(formula::unlock(
             "pin",
             &key.credential,
@@ -243,7 +246,8 @@ pub(super) fn w_pin(
     sealed.map_err(damaged)
 }
 
-/// Before anything is unwrapped: an HSM that fails to unwrap must not count as a wrong PIN.
+/// Before anything is unwrapped: an HSM that fails to unwrap must not count as a wrong PIN. After the record, which says what a PIN
+/// is judged by: what was changed there must not count either.
 pub(super) fn judge_pin(
     hsm: &mut dyn Hsm,
     masters: &Masters,
