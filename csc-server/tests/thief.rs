@@ -2,11 +2,7 @@
 //!
 //! The installation is made by the commands that make a real one; then it is opened as the service opens it, by somebody who
 //! has every file and may write the database, but knows no PIN and no SAD.
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     env, fs,
