@@ -198,6 +198,7 @@ async fn a_key_type_past_its_end_makes_no_key_and_signs_nothing() {
     for (text, over) in [(&ended, true), (&text, false)] {
         bed.stop().await;
         fs::write(&path, text).expect("it can be written");
+        bed.staff().set_policy();
         bed.start().await;
         let id = json!({"credentialID": signer.credential.id});
         let info = signer.call(V1, "credentials/info", id).await.ok();
