@@ -175,7 +175,7 @@ fn no_object_can_be_read() {
 
     let session = softhsm_session();
     let objects = session.find_objects(&[Attribute::Token(true)]).unwrap();
-    assert_eq!(objects.len(), 8);
+    assert_eq!(objects.len(), 10);
     for object in objects {
         let value = session.get_attribute_info(object, &[AttributeType::Value]);
         assert!(matches!(value.unwrap()[..], [AttributeInfo::Sensitive]));

