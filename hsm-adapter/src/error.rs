@@ -34,6 +34,13 @@ pub enum HsmError {
     OutcomeUnknown(String),
 }
 
+impl HsmError {
+    /// Whether the device must not be asked again before somebody has looked at it.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::PinRefused(_) | Self::Tampered(_))
+    }
+}
+
 /// A failure of an operation on a sealed key.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum VaultError {

@@ -22,12 +22,13 @@ pub(super) trait Job: Send {
 }
 
 /// How a job ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ran {
     /// Well or badly, but through.
     Answered,
     /// The session is of no more use.
     SessionLost,
+    /// The device is of no more use; answered.
+    Barred(HsmError),
     /// An object it needs is gone.
     ObjectLost,
     /// It panicked.

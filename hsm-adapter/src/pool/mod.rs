@@ -14,7 +14,7 @@ mod worker;
 use std::{
     collections::HashSet,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
@@ -122,6 +122,8 @@ struct Shared {
     /// Sessions lost so far: when it moves, every session is proved.
     lost: AtomicU64,
     living: Arc<Living>,
+    /// The PIN was refused, or the device says that it failed: nobody asks it again.
+    barred: OnceLock<HsmError>,
     closed: AtomicBool,
 }
 
@@ -168,6 +170,7 @@ impl Pool {
             opened: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             living: Arc::default(),
+            barred: OnceLock::new(),
             closed: AtomicBool::new(false),
         });
         let running = Arc::new(Running::default());
@@ -254,6 +257,14 @@ impl Pool {
 }
 
 impl Shared {
+    /// Takes note of an answer of the device that is final: heard by one thread, it holds for all.
+    fn heed(&self, error: &HsmError) {
+        if error.is_final() {
+            // The first reason stays.
+            let _ = self.barred.set(error.clone());
+        }
+    }
+
     fn lane(&self, speed: Speed) -> &Lane {
         match speed {
             Speed::Fast => &self.fast,

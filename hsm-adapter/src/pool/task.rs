@@ -45,11 +45,12 @@ where
     fn run(&mut self, session: &mut Session, last: bool) -> Ran {
         let result = (self.work)(session);
         let ran = match result.as_ref().err().and_then(Failure::hsm) {
-            Some(HsmError::Unavailable(_) | HsmError::Tampered(_)) => Ran::SessionLost,
+            Some(error) if error.is_final() => Ran::Barred(error.clone()),
+            Some(HsmError::Unavailable(_)) => Ran::SessionLost,
             Some(HsmError::Missing(_)) => Ran::ObjectLost,
             _ => Ran::Answered,
         };
-        if last || ran == Ran::Answered {
+        if last || matches!(ran, Ran::Answered | Ran::Barred(_)) {
             self.send(result);
         }
         ran

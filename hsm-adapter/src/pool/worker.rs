@@ -26,8 +26,6 @@ pub(super) struct Worker {
     /// Losses this worker has answered by proving its session.
     seen: u64,
     pause: Duration,
-    /// The PIN was refused, or the device says that it failed: no more tries.
-    barred: bool,
 }
 
 impl Worker {
@@ -39,7 +37,6 @@ impl Worker {
             up: false,
             seen: 0,
             pause: FIRST_PAUSE,
-            barred: false,
         }
     }
 
@@ -54,10 +51,13 @@ impl Worker {
     /// Opens a session and has it prove that it works.
     pub(super) fn open(&mut self) -> Result<(), HsmError> {
         let lost = self.shared.lost.load(Ordering::Acquire);
-        let opened = self.shared.token.open().and_then(|mut hsm| {
-            hsm.health()?;
-            Ok(hsm)
-        });
+        let opened = match self.shared.barred.get() {
+            Some(error) => Err(error.clone()),
+            None => self.shared.token.open().and_then(|mut hsm| {
+                hsm.health()?;
+                Ok(hsm)
+            }),
+        };
         match opened {
             Ok(hsm) => {
                 let id = SessionId(self.shared.opened.fetch_add(1, Ordering::Relaxed));
@@ -72,7 +72,7 @@ impl Worker {
                 Ok(())
             }
             Err(error) => {
-                self.barred = matches!(error, HsmError::PinRefused(_) | HsmError::Tampered(_));
+                self.shared.heed(&error);
                 self.down(error.clone());
                 Err(error)
             }
@@ -106,13 +106,12 @@ impl Worker {
     }
 
     fn recover(&mut self) {
-        let pause = if self.barred {
-            Duration::MAX
-        } else {
-            self.pause
+        let pause = match self.shared.barred.get() {
+            Some(_) => Duration::MAX,
+            None => self.pause,
         };
         self.lane().pause(pause, || self.ended());
-        if self.ended() || self.barred {
+        if self.ended() {
             return;
         }
         match self.open() {
@@ -127,18 +126,26 @@ impl Worker {
     /// Runs a job; when its session or an object is lost under it, once more on what is there now.
     fn serve(&mut self, job: &mut dyn Job) {
         for last in [false, true] {
-            let ran = self.attempt(job, last);
-            if ran == Ran::Panicked {
-                // What it did before, nobody knows.
-                job.refuse(HsmError::OutcomeUnknown("a job panicked".to_owned()));
-            }
-            if matches!(ran, Ran::SessionLost | Ran::Panicked)
-                && let Err(error) = self.replace_session()
-            {
-                return job.refuse(error);
-            }
-            if matches!(ran, Ran::Answered | Ran::Panicked) {
-                return;
+            match self.attempt(job, last) {
+                Ran::Answered => return,
+                Ran::ObjectLost => {}
+                Ran::SessionLost => {
+                    if let Err(error) = self.replace_session() {
+                        return job.refuse(error);
+                    }
+                }
+                Ran::Barred(error) => {
+                    self.shared.heed(&error);
+                    self.drop_session();
+                    return self.down(error);
+                }
+                Ran::Panicked => {
+                    // What it did before, nobody knows.
+                    job.refuse(HsmError::OutcomeUnknown("a job panicked".to_owned()));
+                    // Who has no session then waits for one.
+                    let _ = self.replace_session();
+                    return;
+                }
             }
         }
     }
@@ -158,8 +165,13 @@ impl Worker {
 
     fn prove(&mut self) {
         self.seen = self.shared.lost.load(Ordering::Acquire);
-        let proved = self.session.as_mut().map(|session| session.hsm.health());
-        if let Some(Err(error)) = proved {
+        let proved = match (self.shared.barred.get(), self.session.as_mut()) {
+            (Some(error), Some(_)) => Err(error.clone()),
+            (None, Some(session)) => session.hsm.health(),
+            (_, None) => Ok(()),
+        };
+        if let Err(error) = proved {
+            self.shared.heed(&error);
             self.drop_session();
             self.down(error);
         }

@@ -299,6 +299,9 @@ fn a_refused_pin_fails_the_start_and_later_ends_the_tries() {
             let failed = vault.mac(MacKey::Otp, &[b"data"]).await;
             assert!(matches!(failed, Err(HsmError::PinRefused(_))));
         }
+        // The other thread, whose session is as good as this one was, logs in no more either.
+        until(|| vault.state().sessions == 0).await;
+        token.drop_sessions();
         // Long enough for several tries, were they made.
         let tried = until(|| token.calls("open") > opened + 1);
         let tried = tokio::time::timeout(Duration::from_millis(500), tried).await;
@@ -331,6 +334,7 @@ fn a_device_that_says_it_was_tampered_with_serves_nobody_until_a_restart() {
         let vault = vault(&token, LIMITS).await;
         vault.mac(MacKey::Otp, &[b"data"]).await.unwrap();
         token.tamper();
+        let (opened, asked) = (token.calls("open"), token.calls("health"));
 
         // It would still work; asked whether it is well, it says no.
         let told = vault.health().await;
@@ -344,6 +348,9 @@ fn a_device_that_says_it_was_tampered_with_serves_nobody_until_a_restart() {
             assert!(matches!(refused, Err(HsmError::Tampered(_))), "{refused:?}");
         }
         assert_eq!(token.calls("mac"), macs);
+        // One thread heard it; no other asked, and none opened another session.
+        assert_eq!(token.calls("health"), asked + 1);
+        assert_eq!(token.calls("open"), opened);
 
         let restarted = self::vault(&token, LIMITS).await;
         restarted.mac(MacKey::Otp, &[b"data"]).await.unwrap();
