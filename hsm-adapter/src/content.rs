@@ -17,7 +17,7 @@ pub struct Content {
     pub version: u8,
     /// Identifier of the activation.
     pub id: String,
-    /// What it is: `sad` today; codes, tokens and mandates later.
+    /// What it is: `sad`; a mandate has [`Terms`](crate::Terms) instead.
     pub kind: String,
     /// Whose key.
     pub holder: String,
@@ -50,10 +50,15 @@ impl Content {
     /// Whether it was issued later than now, by more than two nodes' clocks may differ: then one of them was set back, and the activation would
     /// live longer than it should (SC-87).
     pub fn is_of_the_future(&self, now: i64) -> bool {
-        /// Milliseconds.
-        const SKEW: i64 = 5_000;
-        self.issued > now.saturating_add(SKEW)
+        is_of_the_future(self.issued, now)
     }
+}
+
+/// [`Content::is_of_the_future`] of whatever was issued then.
+pub(crate) fn is_of_the_future(issued: i64, now: i64) -> bool {
+    /// Milliseconds.
+    const SKEW: i64 = 5_000;
+    issued > now.saturating_add(SKEW)
 }
 
 /// A factor that was checked for an activation.

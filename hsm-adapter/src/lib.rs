@@ -22,6 +22,7 @@ pub mod pkcs11;
 mod pool;
 mod request;
 mod stretch;
+mod terms;
 mod vault;
 mod verify;
 
@@ -32,6 +33,7 @@ pub use hsm::{Hsm, Key, KeyUse, Token};
 pub use issuer::Issuer;
 pub use pool::{Pool, PoolLimits, PoolState};
 pub use stretch::{Cost, Stretcher};
+pub use terms::{Rate, Terms};
 pub use vault::{
     Activation, Blobs, MacKey, Master, MasterSet, NewKey, Pin, Place, Puk, SealedKey, SealedPuk,
     Vault, version_of,

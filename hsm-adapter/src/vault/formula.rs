@@ -3,8 +3,8 @@
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::Place;
-use crate::{Content, Secret, VaultError};
+use super::{Place, approved::is_mandate};
+use crate::Secret;
 
 /// Parts one after the other, each behind its length (32 bits, big-endian), so that no two lists read the same.
 pub(super) fn prefixed(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
@@ -34,10 +34,14 @@ pub(super) fn unlock(
     Zeroizing::new(Sha256::digest(&*octets).into())
 }
 
-/// What derives the key-encryption key of an activation. The secret has one length, so nothing needs a prefix.
+/// What derives the key-encryption key of an activation. The secret has one length and no label begins another, so nothing needs a prefix.
 pub(super) fn activation(secret: &Secret, content: &[u8]) -> Zeroizing<[u8; 32]> {
+    let label: &[u8] = match is_mandate(content) {
+        true => b"mandate",
+        false => b"sad",
+    };
     let hash = Sha256::new()
-        .chain_update(b"sad")
+        .chain_update(label)
         .chain_update(secret.bits())
         .chain_update(content);
     Zeroizing::new(hash.finalize().into())
@@ -64,22 +68,6 @@ pub(super) fn version(octets: &[u8]) -> Option<(u32, &[u8])> {
     Some((u32::from_be_bytes(*version), rest))
 }
 
-/// The content of an activation for this key.
-pub(super) fn content_for(
-    octets: &[u8],
-    credential: &str,
-    generation: u32,
-) -> Result<Content, VaultError> {
-    let content: Content = serde_json::from_slice(octets).map_err(|_| VaultError::Damaged)?;
-    if content.version != Content::VERSION {
-        return Err(VaultError::Damaged);
-    }
-    if content.credential != credential || content.generation != generation {
-        return Err(VaultError::NotBound);
-    }
-    Ok(content)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +76,23 @@ mod tests {
     fn no_two_lists_of_parts_read_the_same() {
         assert_ne!(prefixed(&[b"ab", b"c"]), prefixed(&[b"a", b"bc"]));
         assert_ne!(prefixed(&[b"ab"]), prefixed(&[b"ab", b""]));
+    }
+
+    #[test]
+    fn a_mandate_is_never_a_sad() {
+        let secret = Secret::parse(&"A".repeat(43)).unwrap();
+        let [sad, mandate] = ["sad", "mandate"].map(|kind| {
+            let content = format!(r#"{{"version":1,"kind":"{kind}"}}"#);
+            let hash = |label: &str| {
+                let octets = [label.as_bytes(), secret.bits(), content.as_bytes()].concat();
+                <[u8; 32]>::from(Sha256::digest(octets))
+            };
+            let derived = *activation(&secret, content.as_bytes());
+            (derived == hash("sad"), derived == hash("mandate"))
+        });
+
+        assert_eq!(sad, (true, false));
+        assert_eq!(mandate, (false, true));
     }
 
     #[test]

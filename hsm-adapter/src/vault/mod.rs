@@ -6,6 +6,7 @@
 //! KEK(x)       = CKM_AES_CBC_ENCRYPT_DATA(seal-derive/vN, iv = 0, data = x)         in the HSM
 //! key_blob     = AES-KWP(DEK, private key)      w_pin = AES-KWP(KEK(U("pin", PIN)), DEK)
 //! w_sad        = vN ‖ AES-KWP(KEK(SHA-256("sad" ‖ secret ‖ content)), DEK)
+//! w_mandate    = vN ‖ AES-KWP(KEK(SHA-256("mandate" ‖ secret ‖ terms)), DEK)
 //! pin_check    = HMAC(pin-check/vN, len|U("pin", PIN))
 //! record_mac   = HMAC(record-mac/vN, len|record)
 //! at rest      = vN ‖ AES-256-GCM(store/vN, aad = len|table ‖ len|row ‖ len|field ‖ len|vN, blob)    key_blob and w_pin
@@ -17,6 +18,7 @@
 //! vN: master keys rotate ([`MasterSet`]). What is new goes under the highest version on the token; what rests says which
 //! it needs, in its first octets or in `masters`, and opens as long as that is there.
 
+mod approved;
 mod formula;
 mod master;
 mod opened;
@@ -91,7 +93,7 @@ pub struct NewKey {
 /// What opens a key for a while: content and wrapped DEK from the store, the secret from the other side.
 #[derive(Clone, Debug)]
 pub struct Activation {
-    /// Canonical octets of a [`Content`](crate::Content), as stored.
+    /// Canonical octets of a [`Content`](crate::Content) or of [`Terms`](crate::Terms), as stored.
     pub content: Vec<u8>,
     /// vN ‖ AES-KWP(KEK(secret, content), DEK), as stored.
     pub wrapped: Vec<u8>,

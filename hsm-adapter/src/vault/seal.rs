@@ -3,7 +3,9 @@
 use subtle::ConstantTimeEq;
 
 use super::{
-    Activation, MasterSet, NewKey, Pin, Place, SealedKey, Vault, formula,
+    Activation, MasterSet, NewKey, Pin, Place, SealedKey, Vault,
+    approved::Approved,
+    formula,
     master::{MasterKey, Masters},
     scratch::Scratch,
 };
@@ -79,7 +81,7 @@ impl Vault {
         content: &[u8],
         secret: &Secret,
     ) -> Result<Vec<u8>, VaultError> {
-        formula::content_for(content, &key.credential, key.generation)?;
+        Approved::read(content, &key.credential, key.generation)?;
         let unlock = self.unlock(key, pin).await?;
         let target = formula::activation(secret, content);
         let (key, masters) = (key.clone(), self.masters.clone());
@@ -100,7 +102,7 @@ impl Vault {
     /// Re-wraps the DEK of a live activation under another content and secret; the old one stays as it is.
     ///
     /// # Errors
-    /// [`VaultError::NotBound`] when either content is of another key, [`VaultError::Damaged`] when the activation does not
+    /// [`VaultError::NotBound`] when either content is of another key or a mandate, [`VaultError::Damaged`] when the activation does not
     /// open it.
     pub async fn extend(
         &self,
@@ -109,8 +111,12 @@ impl Vault {
         content: &[u8],
         secret: &Secret,
     ) -> Result<Vec<u8>, VaultError> {
-        formula::content_for(&from.content, &key.credential, key.generation)?;
-        formula::content_for(content, &key.credential, key.generation)?;
+        for octets in [&from.content, content] {
+            match Approved::read(octets, &key.credential, key.generation)? {
+                Approved::Exactly(_) => {}
+                Approved::Within(_) => return Err(VaultError::NotBound),
+            }
+        }
         let source = formula::activation(&from.secret, &from.content);
         let target = formula::activation(secret, content);
         let (key, wrapped) = (key.clone(), from.wrapped.clone());

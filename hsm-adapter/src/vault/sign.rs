@@ -1,19 +1,19 @@
 //! Signing: what was approved, with a key that only secret and content open.
 
-use std::collections::HashMap;
-
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::{
-    Activation, SealedKey, Vault, formula,
+    Activation, SealedKey, Vault,
+    approved::Approved,
+    formula,
     master::{MasterKey, Masters},
     opened::{OpenKey, OpenKeys},
     scratch::Scratch,
     seal::{self, damaged},
 };
 use crate::{
-    Content, Digest, Hsm, HsmError, Key, Scheme, VaultError,
+    Digest, Hsm, HsmError, Key, Scheme, VaultError,
     pool::{Session, Speed},
     verify,
 };
@@ -21,7 +21,7 @@ use crate::{
 impl Vault {
     /// Opens the key (or finds it open), signs each digest, and verifies each signature with the public key. The content must
     /// name this credential and generation, must have begun and not have expired at `now` (milliseconds since 1970 UTC), and must list
-    /// every digest. All or nothing, in the order given.
+    /// every digest, or be the terms of a mandate for as many. All or nothing, in the order given.
     ///
     /// # Errors
     /// [`VaultError::NotBound`], [`VaultError::Expired`] and [`VaultError::Damaged`] before anything is signed;
@@ -34,8 +34,8 @@ impl Vault {
         digests: &[Digest],
         now: i64,
     ) -> Result<Vec<Vec<u8>>, VaultError> {
-        let content = formula::content_for(&activation.content, &key.credential, key.generation)?;
-        permitted(&content, key, scheme, digests, now)?;
+        let approved = Approved::read(&activation.content, &key.credential, key.generation)?;
+        approved.permits(key, scheme, digests, now)?;
         let opening = formula::activation(&activation.secret, &activation.content);
         let order = Order {
             name: name(&opening),
@@ -46,9 +46,9 @@ impl Vault {
             wrapped: activation.wrapped.clone(),
             scheme,
             digests: digests.to_vec(),
-            expires: content.expires,
+            expires: approved.kept_until(now),
             // What this call uses up will not be asked for again.
-            keep: self.opened.keeps() && digests.len() < content.count as usize,
+            keep: self.opened.keeps() && digests.len() < approved.count() as usize,
         };
         let opened = self.opened.clone();
         self.pool
@@ -92,42 +92,6 @@ impl Vault {
             tracing::debug!(%error, "closed keys are not destroyed yet");
         }
     }
-}
-
-/// Whether the holder approved these signatures.
-fn permitted(
-    content: &Content,
-    key: &SealedKey,
-    scheme: Scheme,
-    digests: &[Digest],
-    now: i64,
-) -> Result<(), VaultError> {
-    if now >= content.expires || content.is_of_the_future(now) {
-        return Err(VaultError::Expired);
-    }
-    let algorithm_fits = key.algorithm.allows(scheme)
-        && content
-            .digest
-            .is_none_or(|digest| digest == scheme.digest())
-        && digests
-            .iter()
-            .all(|digest| digest.algorithm() == scheme.digest());
-    if !algorithm_fits || digests.is_empty() || digests.len() > content.count as usize {
-        return Err(VaultError::NotBound);
-    }
-    // A digest listed once is signed once, a digest listed twice twice.
-    let mut left: HashMap<&str, u32> = HashMap::new();
-    for hash in &content.hashes {
-        *left.entry(hash).or_default() += 1;
-    }
-    for digest in digests {
-        let hash = hex::encode(digest.octets());
-        match left.get_mut(hash.as_str()) {
-            Some(left) if *left > 0 => *left -= 1,
-            _ => return Err(VaultError::NotBound),
-        }
-    }
-    Ok(())
 }
 
 /// Signatures to be made with a key that is opened first, unless it is open.

@@ -13,6 +13,7 @@ mod failures;
 mod fixture;
 mod issuer;
 mod keys;
+mod mandate;
 mod pool;
 mod rotation;
 mod softhsm_only;
@@ -68,6 +69,11 @@ contract! {
         no_key_is_left_behind,
         a_key_opens_once_for_many_signatures,
         no_more_keys_stay_open_than_allowed;
+    mandate:
+        a_mandate_signs_what_its_client_presents,
+        edited_terms_open_nothing,
+        a_mandate_is_no_sad_and_a_sad_no_mandate,
+        a_key_that_a_mandate_opened_is_closed_in_minutes;
     rotation:
         what_is_new_goes_under_the_new_version_and_what_rests_opens,
         a_value_is_moved_to_the_version_in_use_once,

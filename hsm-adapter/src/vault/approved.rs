@@ -1,0 +1,134 @@
+//! What an activation permits: exactly these hashes, or whatever its client presents within the terms of a mandate.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use crate::{Content, Digest, Scheme, SealedKey, Terms, VaultError, content::is_of_the_future};
+
+/// How long a key that a mandate opened stays open, milliseconds: who stops a mandate does not know its secret, and cannot close it.
+const KEPT: i64 = 300_000;
+
+/// The approval behind an activation, read from its canonical octets.
+pub(super) enum Approved {
+    /// These hashes.
+    Exactly(Content),
+    /// A mandate.
+    Within(Terms),
+}
+
+/// What tells the two apart.
+#[derive(Deserialize)]
+struct Kind {
+    version: u8,
+    kind: String,
+}
+
+/// Whether these octets are the terms of a mandate.
+pub(super) fn is_mandate(octets: &[u8]) -> bool {
+    serde_json::from_slice(octets).is_ok_and(|Kind { kind, .. }| kind == Terms::KIND)
+}
+
+impl Approved {
+    /// The approval, if it is for this key.
+    pub(super) fn read(
+        octets: &[u8],
+        credential: &str,
+        generation: u32,
+    ) -> Result<Self, VaultError> {
+        let Kind { version, kind } =
+            serde_json::from_slice(octets).map_err(|_| VaultError::Damaged)?;
+        let (approved, current) = if kind == Terms::KIND {
+            let terms = serde_json::from_slice(octets).map(Self::Within);
+            (terms, Terms::VERSION)
+        } else {
+            let content = serde_json::from_slice(octets).map(Self::Exactly);
+            (content, Content::VERSION)
+        };
+        let approved = approved.map_err(|_| VaultError::Damaged)?;
+        if version != current {
+            return Err(VaultError::Damaged);
+        }
+        if approved.of() != (credential, generation) {
+            return Err(VaultError::NotBound);
+        }
+        Ok(approved)
+    }
+
+    /// Of which key.
+    fn of(&self) -> (&str, u32) {
+        match self {
+            Self::Exactly(content) => (&content.credential, content.generation),
+            Self::Within(terms) => (&terms.credential, terms.generation),
+        }
+    }
+
+    /// How many signatures in all.
+    pub(super) fn count(&self) -> u32 {
+        match self {
+            Self::Exactly(content) => content.count,
+            Self::Within(terms) => terms.count,
+        }
+    }
+
+    /// Until when the key it opens may stay open.
+    pub(super) fn kept_until(&self, now: i64) -> i64 {
+        match self {
+            Self::Exactly(content) => content.expires,
+            Self::Within(terms) => terms.expires.min(now.saturating_add(KEPT)),
+        }
+    }
+
+    /// Whether the holder approved these signatures.
+    pub(super) fn permits(
+        &self,
+        key: &SealedKey,
+        scheme: Scheme,
+        digests: &[Digest],
+        now: i64,
+    ) -> Result<(), VaultError> {
+        let (issued, expires) = match self {
+            Self::Exactly(content) => (content.issued, content.expires),
+            Self::Within(terms) => (terms.issued, terms.expires),
+        };
+        if now >= expires || is_of_the_future(issued, now) {
+            return Err(VaultError::Expired);
+        }
+        let fits = key.algorithm.allows(scheme)
+            && digests
+                .iter()
+                .all(|digest| digest.algorithm() == scheme.digest());
+        if !fits || digests.is_empty() || digests.len() > self.count() as usize {
+            return Err(VaultError::NotBound);
+        }
+        match self {
+            Self::Exactly(content) => listed(content, scheme, digests),
+            Self::Within(terms) if digests.len() > terms.rate.count as usize => {
+                Err(VaultError::NotBound)
+            }
+            Self::Within(_) => Ok(()),
+        }
+    }
+}
+
+/// A digest listed once is signed once, a digest listed twice twice.
+fn listed(content: &Content, scheme: Scheme, digests: &[Digest]) -> Result<(), VaultError> {
+    if content
+        .digest
+        .is_some_and(|digest| digest != scheme.digest())
+    {
+        return Err(VaultError::NotBound);
+    }
+    let mut left: HashMap<&str, u32> = HashMap::new();
+    for hash in &content.hashes {
+        *left.entry(hash).or_default() += 1;
+    }
+    for digest in digests {
+        let hash = hex::encode(digest.octets());
+        match left.get_mut(hash.as_str()) {
+            Some(left) if *left > 0 => *left -= 1,
+            _ => return Err(VaultError::NotBound),
+        }
+    }
+    Ok(())
+}
