@@ -9,6 +9,7 @@ pub mod history;
 mod lifecycle;
 mod order;
 mod owned;
+mod permit;
 mod pin;
 mod refusal;
 pub mod reseal;
@@ -23,8 +24,9 @@ pub use authorise::{Approval, Issued};
 pub use expiry::Expired;
 pub use order::{Hash, Order, SignOrder};
 pub use owned::{Credential, Status, TABLE};
+pub use permit::{Permit, SIGNINGS};
 pub(crate) use reseal::oldest;
-pub use sad::{Permit, SIGNINGS, TABLE as ACTIVATIONS};
+pub use sad::TABLE as ACTIVATIONS;
 
 use crate::{
     clock::{Clock, Millis},

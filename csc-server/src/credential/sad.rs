@@ -10,17 +10,18 @@
 
 use std::time::Duration;
 
-use hsm_adapter::{Activation, Content, Digest, Scheme, SealedKey, Secret, version_of};
+use hsm_adapter::{Activation, Content, Secret, version_of};
 use sha2::{Digest as _, Sha256};
 
 use super::{
     Credential, Error, Hash, Issued, Keys, SignOrder, lifecycle,
+    permit::{Permit, Started},
     refusal::{Asked, refused},
 };
 use crate::{
     audit::{self, Act, Event},
     clock::Millis,
-    ids::{ActivationId, ClientId, CredentialId},
+    ids::{ActivationId, ClientId},
     oauth::ServiceAccess,
     params,
     store::{Store, StoreError},
@@ -36,51 +37,12 @@ pub const TABLE: audit::Table = audit::table!(
     ]
 );
 
-/// What it vouches for of signatures.
-pub const SIGNINGS: audit::Table = audit::table!(
-    "signing",
-    key ["activation", "position", "request"],
-    told ["credential", "client", "hash", "outcome", "started"],
-    recorded []
-);
-
 /// A SAD as a client presented it. Prints nothing but its identifier.
 #[derive(Debug)]
 struct Sad {
     id: ActivationId,
     secret: Secret,
 }
-
-/// A permit to sign these digests with this key, once.
-///
-/// Only [`Keys::redeem`] makes one, after the count has gone down and the intent is durable in the audit log. It has no public
-/// constructor and cannot be copied:
-///
-/// ```compile_fail
-/// let permit = csc_server::credential::Permit { activation: todo!(), scheme: todo!() };
-/// ```
-/// ```compile_fail
-/// fn twice(permit: csc_server::credential::Permit) -> (csc_server::credential::Permit, csc_server::credential::Permit) {
-///     (permit.clone(), permit)
-/// }
-/// ```
-#[derive(Debug)]
-pub struct Permit {
-    pub(crate) id: ActivationId,
-    pub(crate) credential: CredentialId,
-    pub(crate) pseudonym: String,
-    pub(crate) request: String,
-    pub(crate) key: SealedKey,
-    pub(crate) activation: Activation,
-    pub(crate) scheme: Scheme,
-    pub(crate) digests: Vec<Digest>,
-    pub(crate) positions: Vec<u32>,
-    _seal: Seal,
-}
-
-/// What makes a [`Permit`] unforgeable: nothing outside this file can name a value of it.
-#[derive(Debug)]
-struct Seal;
 
 /// An activation as stored.
 struct Stored {
@@ -144,30 +106,16 @@ impl Sad {
                 let Some(mut counted) = counted else {
                     return Ok(false);
                 };
-                for (position, hash) in &marks {
-                    let marked = tx
-                        .execute(
-                            "INSERT INTO signing (activation, position, request, credential, client, hash, outcome, started)
-                             VALUES ($1, $2, $7, $3, $4, $5, 'started', $6) ON CONFLICT (activation, position) DO NOTHING",
-                            params![&id, *position, &of.id, &client, hash.clone(), now, request_id.as_str()],
-                        )
-                        .await?;
-                    if marked == 0 {
-                        // The unit is rolled back: somebody else has set the count back.
-                        return Err(StoreError::Corrupt("an activation that signed this hash before"));
-                    }
-                }
-                let started = Event::SignStarted {
-                    activation: id.to_string(),
-                    credential: of.id.to_string(),
-                    client: client.to_string(),
-                    request: request_id.clone(),
-                    hashes: marks.iter().map(|(_, hash)| hex::encode(hash)).collect(),
+                let started = Started {
+                    id: &id,
+                    credential: &of,
+                    client: &client,
+                    request: &request_id,
+                    marks: &marks,
                     version: counted.get(0)?,
                     remaining: counted.get(1)?,
-                    positions: marks.iter().map(|(position, _)| *position).collect(),
                 };
-                audit::record(tx, now, &of.pseudonym, &started);
+                started.mark(tx, now).await?;
                 Ok(true)
             })
             .await;
@@ -177,22 +125,14 @@ impl Sad {
             Err(StoreError::Corrupt(_)) => return Err(Error::Damaged),
             Err(error) => return Err(error.into()),
         }
-        Ok(Permit {
-            id: self.id,
-            credential: credential.id.clone(),
-            pseudonym: credential.pseudonym.clone(),
-            request: request.to_owned(),
-            key: credential.key.clone(),
-            activation: Activation {
-                content: stored.octets,
-                wrapped: stored.wrapped,
-                secret: self.secret,
-            },
-            scheme: order.scheme,
-            digests: order.digests,
-            positions,
-            _seal: Seal,
-        })
+        let activation = Activation {
+            content: stored.octets,
+            wrapped: stored.wrapped,
+            secret: self.secret,
+        };
+        Ok(Permit::new(
+            self.id, credential, request, activation, order, positions,
+        ))
     }
 
     /// The activation, if this is its secret and it was given to this client for this credential.

@@ -1,0 +1,129 @@
+//! The permit to sign: what redeeming an activation gives, and what it leaves in the database and the audit log.
+
+use hsm_adapter::{Activation, Digest, Scheme, SealedKey};
+
+use super::{Credential, SignOrder};
+use crate::{
+    audit::{self, Event},
+    clock::Millis,
+    ids::{ActivationId, ClientId, CredentialId},
+    params,
+    store::{StoreError, Tx},
+};
+
+/// What it vouches for of signatures.
+pub const SIGNINGS: audit::Table = audit::table!(
+    "signing",
+    key ["activation", "position", "request"],
+    told ["credential", "client", "hash", "outcome", "started"],
+    recorded []
+);
+
+/// A permit to sign these digests with this key, once.
+///
+/// Only [`Keys::redeem`] makes one, after the count has gone down and the intent is durable in the audit log. It has no public
+/// constructor and cannot be copied:
+///
+/// ```compile_fail
+/// let permit = csc_server::credential::Permit { activation: todo!(), scheme: todo!() };
+/// ```
+/// ```compile_fail
+/// fn twice(permit: csc_server::credential::Permit) -> (csc_server::credential::Permit, csc_server::credential::Permit) {
+///     (permit.clone(), permit)
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Permit {
+    pub(crate) id: ActivationId,
+    pub(crate) credential: CredentialId,
+    pub(crate) pseudonym: String,
+    pub(crate) request: String,
+    pub(crate) key: SealedKey,
+    pub(crate) activation: Activation,
+    pub(crate) scheme: Scheme,
+    pub(crate) digests: Vec<Digest>,
+    pub(crate) positions: Vec<u32>,
+    _seal: Seal,
+}
+
+/// What makes a [`Permit`] unforgeable: nothing outside this file can name a value of it.
+#[derive(Debug)]
+struct Seal;
+
+impl Permit {
+    /// What was counted down and is recorded durably.
+    pub(super) fn new(
+        id: ActivationId,
+        credential: &Credential,
+        request: &str,
+        activation: Activation,
+        order: SignOrder,
+        positions: Vec<u32>,
+    ) -> Self {
+        Self {
+            id,
+            credential: credential.id.clone(),
+            pseudonym: credential.pseudonym.clone(),
+            request: request.to_owned(),
+            key: credential.key.clone(),
+            activation,
+            scheme: order.scheme,
+            digests: order.digests,
+            positions,
+            _seal: Seal,
+        }
+    }
+}
+
+/// Signatures that an activation was counted down for.
+pub(super) struct Started<'a> {
+    pub(super) id: &'a ActivationId,
+    pub(super) credential: &'a Credential,
+    pub(super) client: &'a ClientId,
+    pub(super) request: &'a str,
+    /// Position and hash of each.
+    pub(super) marks: &'a [(u32, Vec<u8>)],
+    pub(super) version: i64,
+    pub(super) remaining: i64,
+}
+
+impl Started<'_> {
+    /// Marks each hash as signed and records the intent, in the transaction that counted down.
+    pub(super) async fn mark(&self, tx: &mut Tx, now: Millis) -> Result<(), StoreError> {
+        let Self {
+            id,
+            credential,
+            client,
+            request,
+            marks,
+            ..
+        } = self;
+        for (position, hash) in *marks {
+            let marked = tx
+                .execute(
+                    "INSERT INTO signing (activation, position, request, credential, client, hash, outcome, started)
+                     VALUES ($1, $2, $7, $3, $4, $5, 'started', $6) ON CONFLICT (activation, position) DO NOTHING",
+                    params![*id, *position, &credential.id, *client, hash.clone(), now, *request],
+                )
+                .await?;
+            if marked == 0 {
+                // The unit is rolled back: somebody else has set the count back.
+                return Err(StoreError::Corrupt(
+                    "an activation that signed this hash before",
+                ));
+            }
+        }
+        let started = Event::SignStarted {
+            activation: id.to_string(),
+            credential: credential.id.to_string(),
+            client: client.to_string(),
+            request: (*request).to_owned(),
+            hashes: marks.iter().map(|(_, hash)| hex::encode(hash)).collect(),
+            version: self.version,
+            remaining: self.remaining,
+            positions: marks.iter().map(|(position, _)| *position).collect(),
+        };
+        audit::record(tx, now, &credential.pseudonym, &started);
+        Ok(())
+    }
+}
