@@ -3,30 +3,35 @@
 
 use std::{fmt::Write, time::Duration};
 
-use axum::{Router, extract::State, routing::get};
+use axum::{Router, extract::State};
 use hsm_adapter::MasterSet;
 use http::StatusCode;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::time::timeout;
 
-use crate::{app::Dependencies, rotation};
+use crate::{app::Dependencies, rotation, routes::Routes};
 
 /// How long each part may take to prove that it works.
 const PROBE: Duration = Duration::from_secs(3);
 
+/// What the admin pages speak of.
 #[derive(Clone)]
-struct Admin {
+pub struct Admin {
     parts: Dependencies,
     metrics: PrometheusHandle,
 }
 
 /// The admin pages.
 pub fn router(parts: Dependencies, metrics: PrometheusHandle) -> Router {
-    Router::new()
-        .route("/healthz", get(async || "alive\n"))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(measurements))
-        .with_state(Admin { parts, metrics })
+    routes().into_router().with_state(Admin { parts, metrics })
+}
+
+/// Their URLs.
+pub fn routes() -> Routes<Admin> {
+    Routes::new()
+        .get("/healthz", async || "alive\n")
+        .get("/readyz", ready)
+        .get("/metrics", measurements)
 }
 
 /// 200 when database, both slots and the clock can be relied on: the slots are asked for a signature, because session information proves nothing.

@@ -35,6 +35,7 @@ pub mod operator;
 pub mod otp;
 pub mod password;
 pub mod rotation;
+pub mod routes;
 pub mod sealed;
 pub mod signing;
 pub mod store;

@@ -12,8 +12,9 @@ pub mod dialect;
 pub mod fault;
 mod info;
 mod oauth2;
+pub mod openapi;
 mod params;
 mod routes;
 mod signatures;
 
-pub use routes::router;
+pub use routes::{router, routes};

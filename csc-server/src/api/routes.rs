@@ -7,7 +7,7 @@ use axum::{
     extract::{MatchedPath, Request, State},
     middleware::{self, Next, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{MethodRouter, any, post},
+    routing::{MethodRouter, post},
 };
 use http::{HeaderName, HeaderValue, header};
 use tokio::time::timeout;
@@ -16,9 +16,9 @@ use super::{
     auth, credentials,
     dialect::{Method, Version},
     fault::{Fault, render},
-    info, oauth2, signatures,
+    info, oauth2, openapi, signatures,
 };
-use crate::{app::App, ids::random_id, timekeeper::TimeTrust};
+use crate::{app::App, ids::random_id, routes::Routes, timekeeper::TimeTrust};
 
 /// Identifier of a request.
 #[derive(Clone, Debug)]
@@ -26,26 +26,33 @@ pub(super) struct RequestId(pub String);
 
 /// The service over HTTPS.
 pub fn router(app: App) -> Router {
-    Router::new()
-        .nest("/csc/v1", csc(Version::V1, &app.time))
-        .nest("/csc/v2", csc(Version::V2, &app.time))
-        .route("/oauth2/token", post(oauth2::token::handle))
-        .route("/oauth2/revoke", post(oauth2::revoke::handle))
+    routes(&app.time)
+        .into_router()
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(app.limits.time, finish))
         .layer(middleware::from_fn(observe))
         .with_state(app)
 }
 
-fn csc(version: Version, time: &TimeTrust) -> Router<App> {
+/// Its URLs.
+pub fn routes(time: &TimeTrust) -> Routes<App> {
+    Routes::new()
+        .nest("/csc/v1", csc(Version::V1, time))
+        .nest("/csc/v2", csc(Version::V2, time))
+        .post("/oauth2/token", oauth2::token::handle)
+        .post("/oauth2/revoke", oauth2::revoke::handle)
+        .get("/openapi.json", openapi::handle)
+}
+
+fn csc(version: Version, time: &TimeTrust) -> Routes<App> {
     let unserved = Method::unserved(version)
         .iter()
-        .fold(Router::new(), |router, path| {
-            router.route(&format!("/{path}"), any(not_implemented))
+        .fold(Routes::new(), |routes, path| {
+            routes.any(&format!("/{path}"), not_implemented)
         });
     Method::served(version)
         .into_iter()
-        .fold(unserved, |router, method| {
+        .fold(unserved, |routes, method| {
             let handler: MethodRouter<App> = match method {
                 Method::Info => post(info::handle),
                 Method::AuthLogin => post(auth::login::handle),
@@ -71,7 +78,7 @@ fn csc(version: Version, time: &TimeTrust) -> Router<App> {
             let handler = handler
                 .fallback(not_allowed)
                 .layer(from_fn_with_state((version, method), render));
-            router.route(&format!("/{}", method.path()), handler)
+            routes.put("POST", &format!("/{}", method.path()), handler)
         })
 }
 

@@ -13,6 +13,7 @@ mod mass;
 mod operator;
 mod otp;
 mod policy;
+mod routes;
 mod serve;
 mod session;
 mod slot;
@@ -42,6 +43,8 @@ struct Arguments {
 enum Command {
     /// Run the service.
     Serve,
+    /// Every URL that is answered: listener, method, path.
+    Routes,
     /// The slots of the HSM.
     #[command(subcommand)]
     Slot(slot::Command),
@@ -91,6 +94,7 @@ pub async fn run() -> ExitCode {
     let caller = &Caller::new(arguments.options, &definition, &matches);
     let ended = match arguments.command {
         Command::Serve => serve::run(caller).await,
+        Command::Routes => routes::run(),
         Command::Slot(command) => command.run(caller).await,
         Command::Ca(command) => command.run(caller).await,
         Command::Holder(command) => command.run(caller).await,

@@ -112,6 +112,7 @@ const FREE: [(Access, &[&str]); 3] = [
         Access::Anybody,
         &[
             "serve",
+            "routes",
             "ca certificate",
             "policy show",
             "operator roles",

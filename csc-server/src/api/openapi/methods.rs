@@ -1,0 +1,231 @@
+//! What each method of the API takes and gives.
+
+use serde_json::{Value, json};
+
+use super::{
+    Answer, Body, Operation,
+    schema::{
+        and, answer, base64, client_data, digest_algorithm, digests, flag, list, one_of, reference,
+        request, seconds, signature_algorithm, text,
+    },
+};
+use crate::api::dialect::{Method, Version};
+
+/// The method in this version.
+pub(super) fn operation(method: Method, version: Version) -> Operation {
+    let hashes = version.hashes();
+    let (summary, takes, gives) = match method {
+        Method::Info => (
+            "What this service does",
+            request(json!({}), json!({ "lang": text() })),
+            Answer::ok(info(version)),
+        ),
+        Method::AuthLogin => (
+            "Log in, by password or with a refresh token",
+            request(
+                json!({}),
+                json!({ "refresh_token": text(), "rememberMe": flag(), "clientData": client_data() }),
+            ),
+            Answer::ok(answer(
+                json!({ "access_token": text(), "expires_in": seconds() }),
+                json!({ "refresh_token": text() }),
+            )),
+        ),
+        Method::AuthRevoke => (
+            "End a token at once",
+            request(
+                json!({ "token": text() }),
+                json!({ "token_type_hint": one_of(&["access_token", "refresh_token"]), "clientData": client_data() }),
+            ),
+            Answer::empty("The token has ended."),
+        ),
+        Method::CredentialsList => (
+            "The credentials of a person",
+            list_request(version),
+            Answer::ok(list_answer(version)),
+        ),
+        Method::CredentialsInfo => (
+            "Key, certificate and factors of a credential",
+            request(
+                json!({ "credentialID": text() }),
+                json!({
+                    "certificates": certificates(), "certInfo": flag(), "authInfo": flag(), "lang": text(),
+                    "clientData": client_data(),
+                }),
+            ),
+            Answer::ok(credential_info(version)),
+        ),
+        Method::CredentialsAuthorize => (
+            "Approve hashes with PIN and code",
+            authorization(version),
+            Answer::ok(sad()),
+        ),
+        Method::CredentialsExtendTransaction => (
+            "A new SAD for what is left of a live one",
+            request(
+                json!({ "credentialID": text(), "SAD": text() }),
+                with_algorithm(
+                    version,
+                    json!({ hashes: digests(), "clientData": client_data() }),
+                ),
+            ),
+            Answer::ok(sad()),
+        ),
+        Method::CredentialsSendOtp => (
+            "Send a code to the holder",
+            request(
+                json!({ "credentialID": text() }),
+                json!({ "clientData": client_data() }),
+            ),
+            Answer::empty("The code is on its way."),
+        ),
+        Method::CredentialsGetChallenge => (
+            "Send a code to the holder",
+            request(
+                json!({ "credentialID": text(), "authObjectID": text() }),
+                json!({}),
+            ),
+            Answer::empty("The code is on its way."),
+        ),
+        Method::SignaturesSignHash => (
+            "Sign approved hashes",
+            sign_hash(version),
+            Answer::ok(answer(json!({ "signatures": list(base64()) }), json!({}))),
+        ),
+    };
+    Operation {
+        summary,
+        security: match method {
+            Method::Info => &[],
+            Method::AuthLogin => &["holder"],
+            _ => &["token"],
+        },
+        parameters: vec![],
+        body: Body::json(takes),
+        answers: gives,
+    }
+}
+
+fn info(version: Version) -> Value {
+    let short = json!({ "type": "string", "maxLength": 255 });
+    let authentication = [
+        "external",
+        "TLS",
+        "basic",
+        "digest",
+        "oauth2code",
+        "oauth2client",
+    ];
+    let required = json!({
+        "specs": { "type": "string", "pattern": r"^\d+\.\d+\.\d+\.\d+$" }, "name": short, "logo": { "type": "string", "format": "uri" },
+        "region": { "type": "string", "pattern": "^[A-Z]{2}$" }, "lang": text(), "description": short,
+        "authType": list(one_of(&authentication)), "oauth2": { "type": "string", "format": "uri" }, "methods": list(text()),
+    });
+    let info = answer(required, json!({}));
+    match version {
+        Version::V1 => info,
+        Version::V2 => and(
+            info,
+            json!({
+                "asynchronousOperationMode": flag(), "validationInfo": flag(),
+                "signAlgorithms": answer(json!({ "algos": list(text()), "algoParams": list(text()) }), json!({})),
+                "signature_formats": answer(
+                    json!({ "formats": list(one_of(&["C", "X", "P", "J"])), "envelope_properties": list(list(text())) }),
+                    json!({ "allowMix": flag() }),
+                ),
+                "conformance_levels": list(text()), "supportedHashTypes": list(one_of(&["dtbsr", "sdr", "sodr"])),
+            }),
+        ),
+    }
+}
+
+fn certificates() -> Value {
+    one_of(&["none", "single", "chain"])
+}
+
+fn credential_info(version: Version) -> Value {
+    reference(match version {
+        Version::V1 => "CredentialInfoV1",
+        Version::V2 => "CredentialInfoV2",
+    })
+}
+
+fn list_request(version: Version) -> Value {
+    let optional = match version {
+        // CSC v1 11.4: whatever maxResults is, it is no error.
+        Version::V1 => {
+            json!({ "userID": text(), "maxResults": {}, "pageToken": text(), "clientData": client_data() })
+        }
+        Version::V2 => json!({
+            "userID": text(), "credentialInfo": flag(), "certificates": certificates(), "certInfo": flag(), "authInfo": flag(),
+            "onlyValid": flag(), "lang": text(), "clientData": client_data(),
+        }),
+    };
+    request(json!({}), optional)
+}
+
+fn list_answer(version: Version) -> Value {
+    let ids = json!({ "credentialIDs": list(text()) });
+    match version {
+        Version::V1 => answer(ids, json!({ "nextPageToken": text() })),
+        Version::V2 => {
+            let named = super::schema::named();
+            let info = named.get("CredentialInfoV2").cloned().unwrap_or_default();
+            let info = and(info, json!({ "credentialID": text() }));
+            answer(
+                ids,
+                json!({ "credentialInfos": list(info), "onlyValid": flag() }),
+            )
+        }
+    }
+}
+
+fn authorization(version: Version) -> Value {
+    let count = json!({ "type": "integer", "minimum": 1 });
+    let description = json!({ "type": "string", "maxLength": 500 });
+    let required = json!({ "credentialID": text(), "numSignatures": count });
+    let optional = match version {
+        Version::V1 => json!({
+            "hash": digests(), "PIN": text(), "OTP": text(), "description": description, "clientData": client_data(),
+        }),
+        Version::V2 => {
+            let object = request(json!({ "id": text() }), json!({ "value": text() }));
+            json!({
+                "hashes": digests(), "hashAlgorithmOID": digest_algorithm(), "authData": list(object),
+                "description": description, "clientData": client_data(),
+            })
+        }
+    };
+    request(required, optional)
+}
+
+fn sad() -> Value {
+    answer(json!({ "SAD": text() }), json!({ "expiresIn": seconds() }))
+}
+
+fn sign_hash(version: Version) -> Value {
+    let required = json!({ "credentialID": text(), version.hashes(): digests(), "signAlgo": signature_algorithm() });
+    let optional = json!({
+        "SAD": text(), version.hash_algorithm(): digest_algorithm(), "signAlgoParams": base64(),
+        "clientData": client_data(),
+    });
+    let mut takes = request(required, optional);
+    if let (Version::V2, Some(members)) = (
+        version,
+        takes
+            .pointer_mut("/properties")
+            .and_then(Value::as_object_mut),
+    ) {
+        let mode = json!({ "type": ["string", "null"], "enum": ["S", null], "default": "S" });
+        members.insert("operationMode".into(), mode);
+    }
+    takes
+}
+
+/// With `hashAlgorithmOID` where the version has it beside hashes.
+fn with_algorithm(version: Version, mut members: Value) -> Value {
+    if let (Version::V2, Some(members)) = (version, members.as_object_mut()) {
+        members.insert("hashAlgorithmOID".into(), digest_algorithm());
+    }
+    members
+}
