@@ -41,6 +41,9 @@ pub struct TestBed {
     server: Mutex<Option<Server>>,
     terminal: Mutex<()>,
     pub(crate) desk: Desk,
+    /// The module behind the forwarding one.
+    forwarded: Option<String>,
+    quiet: bool,
     _mail_server: Option<MailServer>,
     _janitor: Child,
 }
@@ -51,6 +54,8 @@ pub struct Builder {
     settings: Settings,
     postgres: bool,
     mail_server: bool,
+    forwarded: bool,
+    quiet: bool,
 }
 
 impl Builder {
@@ -69,6 +74,18 @@ impl Builder {
     /// Sends mail through a mail server, by SMTP, not into a folder.
     pub fn mail_server(mut self) -> Self {
         self.mail_server = true;
+        self
+    }
+
+    /// Puts the forwarding module before SoftHSM2, so that [`TestBed::rules`] can make an HSM fail.
+    pub fn forwarded(mut self) -> Self {
+        self.forwarded = true;
+        self
+    }
+
+    /// Logs as much as in production, not all there is.
+    pub fn quiet(mut self) -> Self {
+        self.quiet = true;
         self
     }
 
@@ -101,7 +118,10 @@ impl Builder {
                 .arg(dir.join("softhsm")),
             &[],
         );
-        let slots = setup.expect("softhsm-setup");
+        let mut slots = setup.expect("softhsm-setup");
+        let forwarded = self
+            .forwarded
+            .then(|| forward(&mut slots, &binary::path("libpkcs11_forwarder.so")));
         for pin in [
             "csc-holder.pin",
             "csc-holder.so-pin",
@@ -124,6 +144,8 @@ impl Builder {
             server: Mutex::default(),
             terminal: Mutex::default(),
             desk: Desk::default(),
+            forwarded,
+            quiet: self.quiet,
             _mail_server: mail_server,
             _janitor: janitor,
         };
@@ -243,6 +265,20 @@ impl TestBed {
         &self.dir
     }
 
+    /// What the forwarding module does from the next call on: the lines that it explains, one a call. Without lines all goes
+    /// through again.
+    pub fn rules(&self, lines: &[&str]) {
+        assert!(self.forwarded.is_some(), "the bed has no forwarding module");
+        let draft = self.dir.join("hsm.rules.draft");
+        write(&draft, &lines.join("\n"));
+        fs::rename(draft, self.dir.join(RULES)).expect("rules can be replaced");
+    }
+
+    /// The PKCS#11 module that tokens are reached through without the forwarding one.
+    pub fn module(&self) -> &str {
+        self.forwarded.as_deref().expect("a forwarded bed")
+    }
+
     fn csc_server(&self) -> Command {
         let mut command = Command::new(binary::path("csc-server"));
         command
@@ -251,8 +287,14 @@ impl TestBed {
         command.env("SOFTHSM2_CONF", self.dir.join("softhsm/softhsm2.conf"));
         // Each operator has his own session, whoever runs the tests.
         command.env_remove("SUDO_UID");
-        // No secret at any level.
-        command.env("RUST_LOG", "debug,csc_server=trace,hsm_adapter=trace");
+        if let Some(module) = &self.forwarded {
+            command.env("FORWARD_TO", module);
+            command.env("FORWARD_CONTROL", self.dir.join(RULES));
+        }
+        if !self.quiet {
+            // No secret at any level.
+            command.env("RUST_LOG", "debug,csc_server=trace,hsm_adapter=trace");
+        }
         command
     }
 
@@ -304,6 +346,15 @@ pub async fn shared_on_postgres() -> &'static TestBed {
 }
 
 const PID: &str = "server.pid";
+const RULES: &str = "hsm.rules";
+
+/// Puts this module into the sections of slots; gives the one that stood there.
+fn forward(slots: &mut String, module: &Path) -> String {
+    let value = |line: &str| line.strip_prefix("module = ").map(str::to_owned);
+    let quoted = slots.lines().find_map(value).expect("a slot has a module");
+    *slots = slots.replace(&quoted, &format!("{:?}", module.to_string_lossy()));
+    quoted.trim_matches('"').to_owned()
+}
 
 /// A directory in memory where there is one: SoftHSM writes a file an object, and databases sync.
 fn scratch() -> PathBuf {

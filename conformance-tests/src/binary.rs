@@ -31,21 +31,21 @@ impl Run {
     }
 }
 
-/// The binary of this name, in the directory this test was built into.
+/// The binary or library of this name, in the directory this program was built into.
 pub fn path(name: &str) -> PathBuf {
-    let test = env::current_exe().expect("a test knows its own file");
-    // target/<profile>/deps/<test>
-    let dir = test
+    let program = env::current_exe().expect("a program knows its own file");
+    // target/<profile>/deps/<test>, or target/<profile>/<program>
+    let built = program
         .ancestors()
-        .nth(2)
-        .expect("a test lies in a target directory");
-    let binary = dir.join(name);
-    assert!(
-        binary.is_file(),
-        "{} is missing: use conformance-tests/run, or build it first with `cargo build --workspace --bins`",
-        binary.display()
-    );
-    binary
+        .skip(1)
+        .take(2)
+        .map(|dir| dir.join(name));
+    built.into_iter().find(|file| file.is_file()).unwrap_or_else(|| {
+        panic!(
+            "{name} is missing beside {}: use conformance-tests/run, or build it first with `cargo build --workspace --lib --bins`",
+            program.display()
+        )
+    })
 }
 
 /// Runs a command to its end, with these lines on its standard input.
