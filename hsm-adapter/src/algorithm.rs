@@ -3,7 +3,6 @@
 use const_oid::db::rfc5912;
 use der::asn1::Any;
 use serde::{Deserialize, Serialize};
-use sha2::Digest as _;
 use spki::AlgorithmIdentifierOwned;
 
 /// A key type of ETSI TS 119 312 (RSA-2048 for measurements only).
@@ -159,10 +158,22 @@ impl Digest {
 
     /// The digest of a message.
     pub fn of(algorithm: DigestAlgorithm, message: &[u8]) -> Self {
+        Self::of_parts(algorithm, &[message])
+    }
+
+    /// The digest of a message in parts.
+    pub(crate) fn of_parts(algorithm: DigestAlgorithm, parts: &[&[u8]]) -> Self {
+        fn digest<D: sha2::Digest>(parts: &[&[u8]]) -> Vec<u8> {
+            let mut digest = D::new();
+            for part in parts {
+                digest.update(part);
+            }
+            digest.finalize().to_vec()
+        }
         let octets = match algorithm {
-            DigestAlgorithm::Sha256 => sha2::Sha256::digest(message).to_vec(),
-            DigestAlgorithm::Sha384 => sha2::Sha384::digest(message).to_vec(),
-            DigestAlgorithm::Sha512 => sha2::Sha512::digest(message).to_vec(),
+            DigestAlgorithm::Sha256 => digest::<sha2::Sha256>(parts),
+            DigestAlgorithm::Sha384 => digest::<sha2::Sha384>(parts),
+            DigestAlgorithm::Sha512 => digest::<sha2::Sha512>(parts),
         };
         Self { algorithm, octets }
     }

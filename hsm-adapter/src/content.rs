@@ -31,6 +31,8 @@ pub struct Content {
     pub client: String,
     /// Digest algorithm of `hashes`, when the client named one.
     pub digest: Option<DigestAlgorithm>,
+    /// What `hashes` are digests of, when the client said.
+    pub hash_type: Option<HashType>,
     /// The approved digests, in the order given; hexadecimal.
     pub hashes: Vec<String>,
     /// How many signatures.
@@ -41,6 +43,26 @@ pub struct Content {
     pub issued: i64,
     /// When it ends, milliseconds since 1970 UTC.
     pub expires: i64,
+}
+
+/// What an approved digest is the digest of (CSC v2.2, `hashType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HashType {
+    /// What the key signs: signed by signHash only.
+    Dtbsr,
+    /// A document: signed by signDoc only, within what is made of it.
+    Sdr,
+}
+
+impl HashType {
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dtbsr => "dtbsr",
+            Self::Sdr => "sdr",
+        }
+    }
 }
 
 impl Content {

@@ -21,17 +21,19 @@ pub mod memory;
 pub mod pkcs11;
 mod pool;
 mod request;
+mod statement;
 mod stretch;
 mod terms;
 mod vault;
 mod verify;
 
 pub use algorithm::{Digest, DigestAlgorithm, KeyAlgorithm, Scheme};
-pub use content::{Content, Factor, Secret};
+pub use content::{Content, Factor, HashType, Secret};
 pub use error::{HsmError, VaultError};
 pub use hsm::{Hsm, Key, KeyUse, Token};
 pub use issuer::Issuer;
 pub use pool::{Pool, PoolLimits, PoolState};
+pub use statement::{NotDerived, PdfUpdate, Statement};
 pub use stretch::{Cost, Stretcher};
 pub use terms::{Rate, Terms};
 pub use vault::{

@@ -316,6 +316,9 @@ pub enum Event {
         client: String,
         request: String,
         hashes: Vec<String>,
+        /// What is signed in place of them, when they are digests of documents: of the signed attributes (DTBS/R).
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        derived: Vec<String>,
         version: i64,
         remaining: i64,
         positions: Vec<u32>,
@@ -535,6 +538,7 @@ pub enum Act {
     Authorize,
     Extend,
     Revoke,
+    Sign,
 }
 
 /// A digest that was signed at this position of its activation, and SHA-256 of the signature, both hexadecimal.

@@ -141,6 +141,7 @@ impl Keys {
             certificate: credential.certificate_hash(),
             client: access.client.to_string(),
             digest: order.digest(),
+            hash_type: order.hash_type(),
             hashes: order.hashes().iter().map(super::Hash::hex).collect(),
             count: order.count(),
             factors: vec![

@@ -22,7 +22,7 @@ use subtle::ConstantTimeEq;
 
 pub use authorise::{Approval, Issued};
 pub use expiry::Expired;
-pub use order::{Hash, Order, SignOrder};
+pub use order::{Hash, Order, SignOrder, Work};
 pub use owned::{Credential, Status, TABLE};
 pub use permit::{Permit, SIGNINGS};
 pub(crate) use reseal::oldest;

@@ -1,6 +1,6 @@
 //! What is to be approved, and what is to be signed: the same for every dialect of the wire.
 
-use hsm_adapter::{Digest, DigestAlgorithm, Scheme};
+use hsm_adapter::{Digest, DigestAlgorithm, HashType, Scheme, Statement};
 use sha2::{Digest as _, Sha256};
 
 use super::{Credential, Error};
@@ -44,6 +44,7 @@ impl Hash {
 pub struct Order {
     hashes: Vec<Hash>,
     digest: Option<DigestAlgorithm>,
+    hash_type: Option<HashType>,
 }
 
 impl Order {
@@ -64,7 +65,16 @@ impl Order {
         if usize::try_from(count) != Ok(hashes.len()) {
             return Err(Error::CountMismatch);
         }
-        Ok(Self { hashes, digest })
+        Ok(Self {
+            hashes,
+            digest,
+            hash_type: None,
+        })
+    }
+
+    /// The same, when the client said what the hashes are digests of.
+    pub fn of_type(self, hash_type: Option<HashType>) -> Self {
+        Self { hash_type, ..self }
     }
 
     /// The hashes in the order given.
@@ -75,6 +85,11 @@ impl Order {
     /// Their algorithm, when the client named it.
     pub fn digest(&self) -> Option<DigestAlgorithm> {
         self.digest
+    }
+
+    /// What they are digests of, when the client said.
+    pub fn hash_type(&self) -> Option<HashType> {
+        self.hash_type
     }
 
     /// How many signatures.
@@ -93,11 +108,61 @@ impl Order {
     }
 }
 
-/// What is to be signed now, and how.
+/// Approved digests that are to be signed now, and how.
 #[derive(Clone, Debug)]
 pub struct SignOrder {
     /// How.
     pub scheme: Scheme,
     /// What, in the order the signatures go back.
     pub digests: Vec<Digest>,
+}
+
+/// What is to be signed now.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// The approved digests themselves.
+    Hashes(SignOrder),
+    /// What was derived from documents whose digests were approved.
+    Documents(Vec<Statement>),
+}
+
+impl Work {
+    /// The approved digests, in the order the signatures go back.
+    pub fn approved(&self) -> Vec<&Digest> {
+        match self {
+            Self::Hashes(order) => order.digests.iter().collect(),
+            Self::Documents(statements) => statements.iter().map(Statement::approved).collect(),
+        }
+    }
+
+    /// What those are digests of.
+    pub fn hash_type(&self) -> HashType {
+        match self {
+            Self::Hashes(_) => HashType::Dtbsr,
+            Self::Documents(_) => HashType::Sdr,
+        }
+    }
+
+    /// What is signed in their place, hexadecimal; nothing when it is they.
+    pub fn derived(&self) -> Vec<String> {
+        match self {
+            Self::Hashes(_) => Vec::new(),
+            Self::Documents(statements) => statements
+                .iter()
+                .map(|statement| hex::encode(statement.to_sign().octets()))
+                .collect(),
+        }
+    }
+}
+
+impl From<SignOrder> for Work {
+    fn from(order: SignOrder) -> Self {
+        Self::Hashes(order)
+    }
+}
+
+impl From<Vec<Statement>> for Work {
+    fn from(statements: Vec<Statement>) -> Self {
+        Self::Documents(statements)
+    }
 }

@@ -1,8 +1,8 @@
 //! The permit to sign: what redeeming an activation gives, and what it leaves in the database and the audit log.
 
-use hsm_adapter::{Activation, Digest, Scheme, SealedKey};
+use hsm_adapter::{Activation, SealedKey};
 
-use super::{Credential, SignOrder};
+use super::{Credential, Work};
 use crate::{
     audit::{self, Event},
     clock::Millis,
@@ -25,7 +25,7 @@ pub const SIGNINGS: audit::Table = audit::table!(
 /// constructor and cannot be copied:
 ///
 /// ```compile_fail
-/// let permit = csc_server::credential::Permit { activation: todo!(), scheme: todo!() };
+/// let permit = csc_server::credential::Permit { activation: todo!(), work: todo!() };
 /// ```
 /// ```compile_fail
 /// fn twice(permit: csc_server::credential::Permit) -> (csc_server::credential::Permit, csc_server::credential::Permit) {
@@ -40,8 +40,7 @@ pub struct Permit {
     pub(crate) request: String,
     pub(crate) key: SealedKey,
     pub(crate) activation: Activation,
-    pub(crate) scheme: Scheme,
-    pub(crate) digests: Vec<Digest>,
+    pub(crate) work: Work,
     pub(crate) positions: Vec<u32>,
     _seal: Seal,
 }
@@ -57,7 +56,7 @@ impl Permit {
         credential: &Credential,
         request: &str,
         activation: Activation,
-        order: SignOrder,
+        work: Work,
         positions: Vec<u32>,
     ) -> Self {
         Self {
@@ -67,8 +66,7 @@ impl Permit {
             request: request.to_owned(),
             key: credential.key.clone(),
             activation,
-            scheme: order.scheme,
-            digests: order.digests,
+            work,
             positions,
             _seal: Seal,
         }
@@ -83,6 +81,8 @@ pub(super) struct Started<'a> {
     pub(super) request: &'a str,
     /// Position and hash of each.
     pub(super) marks: &'a [(u32, Vec<u8>)],
+    /// What is signed in their place: see [`Work::derived`].
+    pub(super) derived: &'a [String],
     pub(super) version: i64,
     pub(super) remaining: i64,
 }
@@ -119,6 +119,7 @@ impl Started<'_> {
             client: client.to_string(),
             request: (*request).to_owned(),
             hashes: marks.iter().map(|(_, hash)| hex::encode(hash)).collect(),
+            derived: self.derived.to_vec(),
             version: self.version,
             remaining: self.remaining,
             positions: marks.iter().map(|(position, _)| *position).collect(),

@@ -10,11 +10,11 @@
 
 use std::time::Duration;
 
-use hsm_adapter::{Activation, Content, Secret, version_of};
+use hsm_adapter::{Activation, Content, DigestAlgorithm, Secret, version_of};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Credential, Error, Hash, Issued, Keys, SignOrder, lifecycle,
+    Credential, Error, Hash, Issued, Keys, Work, lifecycle,
     permit::{Permit, Started},
     refusal::{Asked, refused},
 };
@@ -70,13 +70,13 @@ impl Sad {
         now: Millis,
         access: &ServiceAccess,
         credential: &Credential,
-        order: SignOrder,
+        work: Work,
         request: &str,
     ) -> Result<Permit, Error> {
         let store = &keys.store;
         let stored = self.find(store, &access.client, credential, now).await?;
         keys.may_sign(credential, now)?;
-        let positions = positions(&stored.content, &order)?;
+        let positions = positions(&stored.content, &work)?;
 
         let secret_hash = secret_hash(&self.secret);
         let (id, client, of, request_id) = (
@@ -88,8 +88,13 @@ impl Sad {
         let marks: Vec<(u32, Vec<u8>)> = positions
             .iter()
             .copied()
-            .zip(order.digests.iter().map(|digest| digest.octets().to_vec()))
+            .zip(
+                work.approved()
+                    .iter()
+                    .map(|digest| digest.octets().to_vec()),
+            )
             .collect();
+        let derived = work.derived();
         let redeemed = store
             .write(async move |tx| {
                 let counted = tx
@@ -112,6 +117,7 @@ impl Sad {
                     client: &client,
                     request: &request_id,
                     marks: &marks,
+                    derived: &derived,
                     version: counted.get(0)?,
                     remaining: counted.get(1)?,
                 };
@@ -131,7 +137,7 @@ impl Sad {
             secret: self.secret,
         };
         Ok(Permit::new(
-            self.id, credential, request, activation, order, positions,
+            self.id, credential, request, activation, work, positions,
         ))
     }
 
@@ -193,17 +199,53 @@ impl Keys {
         access: &ServiceAccess,
         credential: &Credential,
         sad: &str,
-        order: SignOrder,
+        work: impl Into<Work>,
         request: &str,
     ) -> Result<Permit, Error> {
+        let work = work.into();
         let now = self.clock.now();
-        let digests = order.digests.iter();
-        let hashes = digests.map(|digest| hex::encode(digest.octets())).collect();
+        let approved = work.approved();
+        let hashes = approved
+            .iter()
+            .map(|digest| hex::encode(digest.octets()))
+            .collect();
         let asked = Asked::Signatures { hashes, request };
         self.with(sad, access, Some(credential), asked, |sad| {
-            sad.redeem(self, now, access, credential, order, request)
+            sad.redeem(self, now, access, credential, work, request)
         })
         .await
+    }
+
+    /// Under which algorithm the digests of a live SAD were approved, when the client named one. A refusal is recorded.
+    ///
+    /// # Errors
+    /// As [`Keys::redeem`].
+    pub async fn approved_under(
+        &self,
+        access: &ServiceAccess,
+        credential: &Credential,
+        sad: &str,
+    ) -> Result<Option<DigestAlgorithm>, Error> {
+        let now = self.clock.now();
+        let asked = Asked::Sad(Act::Sign);
+        self.with(sad, access, Some(credential), asked, |sad| {
+            self.look(access, credential, sad, now)
+        })
+        .await
+    }
+
+    async fn look(
+        &self,
+        access: &ServiceAccess,
+        credential: &Credential,
+        sad: Sad,
+        now: Millis,
+    ) -> Result<Option<DigestAlgorithm>, Error> {
+        let stored = sad
+            .find(&self.store, &access.client, credential, now)
+            .await?;
+        self.may_sign(credential, now)?;
+        Ok(stored.content.digest)
     }
 
     /// Ends a SAD before its time (CSC v1 11.3 asks it of every token); its opened key is destroyed.
@@ -396,16 +438,17 @@ impl Keys {
 }
 
 /// The position of each digest among the approved hashes; one approved twice has two positions.
-fn positions(content: &Content, order: &SignOrder) -> Result<Vec<u32>, Error> {
+fn positions(content: &Content, work: &Work) -> Result<Vec<u32>, Error> {
     let mut taken = vec![false; content.hashes.len()];
-    if content
-        .digest
-        .is_some_and(|digest| digest != order.scheme.digest())
-    {
+    let digests = work.approved();
+    let fits = content.hash_type.is_none_or(|of| of == work.hash_type())
+        && content
+            .digest
+            .is_none_or(|made| digests.iter().all(|digest| digest.algorithm() == made));
+    if !fits {
         return Err(Error::NotAuthorised);
     }
-    order
-        .digests
+    digests
         .iter()
         .map(|digest| {
             let wanted = hex::encode(digest.octets());

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     audit::{self, Event, HashOutcome},
     clock::Clock,
-    credential::{Error, Permit},
+    credential::{Error, Permit, Work},
     params,
     store::{Store, StoreError},
 };
@@ -35,16 +35,25 @@ impl Signer {
     /// When the HSM fails before it can have signed, the count is given back and the SAD may be used again. When it may have
     /// signed ([`HsmError::OutcomeUnknown`]), nothing is given back.
     pub async fn sign(&self, permit: Permit) -> Result<Vec<Vec<u8>>, Error> {
-        let signed = self
-            .vault
-            .sign(
-                &permit.key,
-                &permit.activation,
-                permit.scheme,
-                &permit.digests,
-                self.clock.now(),
-            )
-            .await;
+        let Permit {
+            key,
+            activation,
+            work,
+            ..
+        } = &permit;
+        let now = self.clock.now();
+        let signed = match work {
+            Work::Hashes(order) => {
+                self.vault
+                    .sign(key, activation, order.scheme, &order.digests, now)
+                    .await
+            }
+            Work::Documents(statements) => {
+                self.vault
+                    .sign_statements(key, activation, statements, now)
+                    .await
+            }
+        };
         match signed {
             Ok(signatures) => {
                 self.record_signed(&permit, &signatures).await?;
@@ -69,7 +78,7 @@ impl Signer {
             permit.pseudonym.clone(),
             permit.positions.clone(),
         );
-        let signed = permit.digests.iter().zip(&permit.positions);
+        let signed = permit.work.approved().into_iter().zip(&permit.positions);
         let outcomes = signed
             .zip(signatures)
             .map(|((digest, position), signature)| HashOutcome {

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use crate::{Content, Digest, Scheme, SealedKey, Terms, VaultError, content::is_of_the_future};
+use crate::{
+    Content, Digest, HashType, Scheme, SealedKey, Statement, Terms, VaultError,
+    content::is_of_the_future,
+};
 
 /// How long a key that a mandate opened stays open, milliseconds: who stops a mandate does not know its secret, and cannot close it.
 const KEPT: i64 = 300_000;
@@ -79,7 +82,7 @@ impl Approved {
         }
     }
 
-    /// Whether the holder approved these signatures.
+    /// Whether the holder approved signatures over these digests.
     pub(super) fn permits(
         &self,
         key: &SealedKey,
@@ -87,6 +90,38 @@ impl Approved {
         digests: &[Digest],
         now: i64,
     ) -> Result<(), VaultError> {
+        let made = |digest: &Digest| digest.algorithm() == scheme.digest();
+        self.in_time(now)?;
+        if !key.algorithm.allows(scheme) || !digests.iter().all(made) {
+            return Err(VaultError::NotBound);
+        }
+        self.lists(HashType::Dtbsr, &digests.iter().collect::<Vec<_>>())
+    }
+
+    /// Whether the holder approved the documents of these statements, for the certificate that each names.
+    pub(super) fn permits_statements(
+        &self,
+        key: &SealedKey,
+        statements: &[Statement],
+        now: i64,
+    ) -> Result<(), VaultError> {
+        let certificate = match self {
+            Self::Exactly(content) => &content.certificate,
+            Self::Within(terms) => &terms.certificate,
+        };
+        let fits = |statement: &Statement| {
+            key.algorithm.allows(statement.scheme())
+                && hex::encode(statement.certificate()) == *certificate
+        };
+        self.in_time(now)?;
+        if !statements.iter().all(fits) {
+            return Err(VaultError::NotBound);
+        }
+        let documents: Vec<_> = statements.iter().map(Statement::approved).collect();
+        self.lists(HashType::Sdr, &documents)
+    }
+
+    fn in_time(&self, now: i64) -> Result<(), VaultError> {
         let (issued, expires) = match self {
             Self::Exactly(content) => (content.issued, content.expires),
             Self::Within(terms) => (terms.issued, terms.expires),
@@ -94,28 +129,28 @@ impl Approved {
         if now >= expires || is_of_the_future(issued, now) {
             return Err(VaultError::Expired);
         }
-        let fits = key.algorithm.allows(scheme)
-            && digests
-                .iter()
-                .all(|digest| digest.algorithm() == scheme.digest());
-        if !fits || digests.is_empty() || digests.len() > self.count() as usize {
+        Ok(())
+    }
+
+    /// Whether these digests, of this type, are among those approved.
+    fn lists(&self, of: HashType, digests: &[&Digest]) -> Result<(), VaultError> {
+        if digests.is_empty() || digests.len() > self.count() as usize {
             return Err(VaultError::NotBound);
         }
         match self {
-            Self::Exactly(content) => listed(content, scheme, digests),
-            Self::Within(terms) if digests.len() > terms.rate.count as usize => {
-                Err(VaultError::NotBound)
+            Self::Exactly(content) if content.hash_type.is_none_or(|said| said == of) => {
+                listed(content, digests)
             }
-            Self::Within(_) => Ok(()),
+            Self::Within(terms) if digests.len() <= terms.rate.count as usize => Ok(()),
+            Self::Exactly(_) | Self::Within(_) => Err(VaultError::NotBound),
         }
     }
 }
 
 /// A digest listed once is signed once, a digest listed twice twice.
-fn listed(content: &Content, scheme: Scheme, digests: &[Digest]) -> Result<(), VaultError> {
-    if content
-        .digest
-        .is_some_and(|digest| digest != scheme.digest())
+fn listed(content: &Content, digests: &[&Digest]) -> Result<(), VaultError> {
+    if let Some(made) = content.digest
+        && digests.iter().any(|digest| digest.algorithm() != made)
     {
         return Err(VaultError::NotBound);
     }

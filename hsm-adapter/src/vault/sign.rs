@@ -13,7 +13,7 @@ use super::{
     seal::{self, damaged},
 };
 use crate::{
-    Digest, Hsm, HsmError, Key, Scheme, VaultError,
+    Digest, Hsm, HsmError, Key, Scheme, Statement, VaultError,
     pool::{Session, Speed},
     verify,
 };
@@ -36,6 +36,40 @@ impl Vault {
     ) -> Result<Vec<Vec<u8>>, VaultError> {
         let approved = Approved::read(&activation.content, &key.credential, key.generation)?;
         approved.permits(key, scheme, digests, now)?;
+        let tasks = digests.iter().map(|digest| (scheme, digest.clone()));
+        self.sign_tasks(key, activation, &approved, tasks.collect(), now)
+            .await
+    }
+
+    /// Signs what was derived from approved documents, as [`Vault::sign`] signs approved digests. The content must list the digest of
+    /// each document, and name the certificate that each statement names.
+    ///
+    /// # Errors
+    /// As [`Vault::sign`].
+    pub async fn sign_statements(
+        &self,
+        key: &SealedKey,
+        activation: &Activation,
+        statements: &[Statement],
+        now: i64,
+    ) -> Result<Vec<Vec<u8>>, VaultError> {
+        let approved = Approved::read(&activation.content, &key.credential, key.generation)?;
+        approved.permits_statements(key, statements, now)?;
+        let tasks = statements
+            .iter()
+            .map(|statement| (statement.scheme(), statement.to_sign().clone()));
+        self.sign_tasks(key, activation, &approved, tasks.collect(), now)
+            .await
+    }
+
+    async fn sign_tasks(
+        &self,
+        key: &SealedKey,
+        activation: &Activation,
+        approved: &Approved,
+        tasks: Vec<(Scheme, Digest)>,
+        now: i64,
+    ) -> Result<Vec<Vec<u8>>, VaultError> {
         let opening = formula::activation(&activation.secret, &activation.content);
         let order = Order {
             name: name(&opening),
@@ -44,11 +78,10 @@ impl Vault {
             masters: self.masters.clone(),
             opening,
             wrapped: activation.wrapped.clone(),
-            scheme,
-            digests: digests.to_vec(),
             expires: approved.kept_until(now),
             // What this call uses up will not be asked for again.
-            keep: self.opened.keeps() && digests.len() < approved.count() as usize,
+            keep: self.opened.keeps() && tasks.len() < approved.count() as usize,
+            tasks,
         };
         let opened = self.opened.clone();
         self.pool
@@ -102,8 +135,7 @@ struct Order {
     masters: Masters,
     opening: Zeroizing<[u8; 32]>,
     wrapped: Vec<u8>,
-    scheme: Scheme,
-    digests: Vec<Digest>,
+    tasks: Vec<(Scheme, Digest)>,
     expires: i64,
     keep: bool,
 }
@@ -160,14 +192,14 @@ impl Order {
     }
 
     fn sign_all(&self, hsm: &mut dyn Hsm, key: Key) -> Result<Vec<Vec<u8>>, HsmError> {
-        let mut signatures = Vec::with_capacity(self.digests.len());
-        for digest in &self.digests {
+        let mut signatures = Vec::with_capacity(self.tasks.len());
+        for (scheme, digest) in &self.tasks {
             let signed = verify::signed(
                 hsm,
                 key,
                 self.key.algorithm,
                 &self.key.spki,
-                self.scheme,
+                *scheme,
                 digest,
             );
             match signed {

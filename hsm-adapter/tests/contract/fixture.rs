@@ -173,6 +173,7 @@ pub(crate) fn content_of(key: &SealedKey, digests: &[Digest], count: u32) -> Con
         certificate: hex::encode([7; 32]),
         client: "client".to_owned(),
         digest: None,
+        hash_type: None,
         hashes: digests
             .iter()
             .map(|digest| hex::encode(digest.octets()))

@@ -18,6 +18,7 @@ mod pool;
 mod rotation;
 mod softhsm_only;
 mod sole_control;
+mod statements;
 
 use fixture::{memory, softhsm};
 
@@ -74,6 +75,12 @@ contract! {
         edited_terms_open_nothing,
         a_mandate_is_no_sad_and_a_sad_no_mandate,
         a_key_that_a_mandate_opened_is_closed_in_minutes;
+    statements:
+        a_document_is_signed_by_what_contains_it,
+        only_documents_that_were_approved_and_the_certificate_named_are_signed,
+        a_digest_of_one_type_is_not_signed_as_one_of_the_other,
+        there_is_no_statement_that_does_not_contain_its_document,
+        a_pdf_begins_with_the_document_that_was_approved;
     rotation:
         what_is_new_goes_under_the_new_version_and_what_rests_opens,
         a_value_is_moved_to_the_version_in_use_once,

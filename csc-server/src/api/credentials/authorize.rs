@@ -1,7 +1,7 @@
 //! credentials/authorize (CSC v1 11.6, v2 11.6), explicit mode: both factors come with the call.
 
 use axum::{Extension, Json, extract::State};
-use hsm_adapter::Pin;
+use hsm_adapter::{HashType, Pin};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -42,6 +42,7 @@ pub(crate) async fn handle(
             "hashAlgorithmOID",
         )?),
     };
+    let hash_type = hash_type(&params, call.version)?;
     let (pin, otp) = factors(&params, call.version)?;
     params.check_free_text()?;
     let count = u32::try_from(count).ok().filter(|count| *count > 0);
@@ -52,7 +53,7 @@ pub(crate) async fn handle(
 
     let credential = Credential::owned_by(&app.store, &access, &id).await?;
     app.keys.usable(&access, &credential).await?;
-    let order = Order::new(&credential, count, hashes, digest)?;
+    let order = Order::new(&credential, count, hashes, digest)?.of_type(hash_type);
     // What cannot be a PIN or a code is wrong without being a try.
     let pin = Pin::parse(&pin).ok_or(credential::Error::WrongPin)?;
     let otp = Otp::parse(&otp).ok_or(credential::Error::WrongOtp)?;
@@ -61,6 +62,21 @@ pub(crate) async fn handle(
         .authorise(&access, &credential, &order, Approval { pin, otp })
         .await?;
     Ok(Json(answer(&issued)))
+}
+
+/// `hashType`, which the specification has in authorization details only: whoever says what the hashes are digests of binds the SAD to it.
+fn hash_type(params: &Params, version: Version) -> Result<Option<HashType>, Fault> {
+    let name = "hashType";
+    if version == Version::V1 {
+        return Ok(None);
+    }
+    let Some(text) = params.optional_string(name)? else {
+        return Ok(None);
+    };
+    let named = [HashType::Dtbsr, HashType::Sdr]
+        .into_iter()
+        .find(|of| of.name().eq_ignore_ascii_case(text));
+    named.map(Some).ok_or(Fault::Invalid(name))
 }
 
 /// Text of a person, wiped when dropped.
