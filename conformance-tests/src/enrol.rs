@@ -228,6 +228,19 @@ impl TestBed {
         }
     }
 
+    /// A new client with this registration (TOML), whose secret is empty when it has none.
+    pub fn client_from(&self, registration: &str) -> Client {
+        let id = format!("client-{}", random_hex(4));
+        let file = self.secret_file(registration);
+        let arguments = ["client", "add", "--id", &id, "--from", &file];
+        let printed = self.cli(&arguments, &[]).expect("client add");
+        let secret = find_value(&printed, "secret").map(canary::register);
+        Client {
+            secret: secret.unwrap_or_default(),
+            id,
+        }
+    }
+
     /// Lets a client see a holder's credentials.
     pub fn link(&self, client: &Client, holder: &Holder) {
         self.cli(

@@ -405,3 +405,32 @@ async fn a_client_revokes_no_token_of_another() {
         .refused("Invalid string parameter token");
     opens(bed, &access, &holder).await.ok();
 }
+
+#[tokio::test]
+async fn a_registration_comes_from_a_file_and_shows_as_it_was_written() {
+    let bed = shared().await;
+    let written = "name = \"Example\"\nredirect_uris = [\"https://app.example/cb\"]\ngrants = [\"authorization_code\"]\nrequire_par = true\n";
+    let id = bed.client_from(written).id;
+    let shown = bed
+        .cli(&["client", "show", "--id", &id], &[])
+        .expect("client show");
+    for line in written.lines() {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    let bad = bed.secret_file("name = \"Example\"\nredirect_url = \"https://app.example/cb\"\n");
+    let refused = bed.cli(&["client", "change", "--id", &id, "--from", &bad], &[]);
+    assert!(refused.stderr.contains("unknown field `redirect_url`"));
+}
+
+#[tokio::test]
+async fn a_client_gets_tokens_only_in_the_ways_it_is_registered_for() {
+    let bed = shared().await;
+    let client = bed.client();
+    let file = bed.secret_file("name = \"Example\"\ngrants = [\"refresh_token\"]\n");
+    let arguments = ["client", "change", "--id", &client.id, "--from", &file];
+    bed.cli(&arguments, &[]).expect("client change");
+    let text = "The client is not authorized to use this method.";
+    granted(bed, &client)
+        .await
+        .failed(400, "unauthorized_client", text);
+}

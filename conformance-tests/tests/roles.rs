@@ -104,6 +104,8 @@ impl World<'_> {
                 (format!("--credential {credential}"), vec![])
             }
             "client add" => ("--id client --name C".to_owned(), vec![]),
+            "client change" => ("--id client --name D".to_owned(), vec![]),
+            "client show" => ("--id client".to_owned(), vec![]),
             "client link" => (format!("--client client --holder {holder}"), vec![]),
             "history" => (format!("--credential {credential}"), vec![]),
             "audit proof" => (format!("--credential {credential} --hash AAAA"), vec![]),

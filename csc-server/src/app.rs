@@ -80,7 +80,7 @@ impl App {
         let policy = credential_policy(config);
         Self {
             accounts: Accounts::new(store.clone(), clock.clone(), vault.clone(), stretcher),
-            clients: Clients::new(store.clone(), clock.clone()),
+            clients: Clients::new(store.clone(), clock.clone(), vault.clone()),
             tokens: Tokens::new(
                 store.clone(),
                 clock.clone(),

@@ -25,19 +25,18 @@ on_both! {
     null_and_octets_come_back_as_they_went => super::values_come_back;
 }
 
-async fn add_client(store: &Store, id: &'static str) -> Result<u64, StoreError> {
+async fn add_turn(store: &Store, id: &'static str) -> Result<u64, StoreError> {
     store
         .write(async move |tx: &mut Tx| {
-            let sql =
-                "INSERT INTO client (id, name, secret_hash, created) VALUES ($1, 'n', NULL, 0)";
+            let sql = "INSERT INTO turn (name, due) VALUES ($1, 0)";
             tx.execute(sql, params![id]).await
         })
         .await
 }
 
-async fn clients(store: &Store) -> i64 {
+async fn turns(store: &Store) -> i64 {
     store
-        .find("SELECT COUNT(*) FROM client", &[])
+        .find("SELECT COUNT(*) FROM turn", &[])
         .await
         .unwrap()
         .unwrap()
@@ -47,27 +46,24 @@ async fn clients(store: &Store) -> i64 {
 
 async fn written_is_there(database: Database) {
     let (one, other) = (database.node().await, database.node().await);
-    add_client(&one, "a").await.unwrap();
-    assert_eq!(clients(&other).await, 1);
+    add_turn(&one, "a").await.unwrap();
+    assert_eq!(turns(&other).await, 1);
 }
 
 async fn refusal_commits(database: Database) {
     let store = database.node().await;
-    add_client(&store, "a").await.unwrap();
+    add_turn(&store, "a").await.unwrap();
     let refused: Result<(), &str> = store
         .write(async |tx: &mut Tx| {
-            tx.execute(
-                "UPDATE client SET created = created + 1 WHERE id = 'a'",
-                &[],
-            )
-            .await?;
+            tx.execute("UPDATE turn SET due = due + 1 WHERE name = 'a'", &[])
+                .await?;
             Ok(Err("no"))
         })
         .await
         .unwrap();
     assert_eq!(refused, Err("no"));
     let mut row = store
-        .find("SELECT created FROM client", &[])
+        .find("SELECT due FROM turn", &[])
         .await
         .unwrap()
         .unwrap();
@@ -76,14 +72,14 @@ async fn refusal_commits(database: Database) {
 
 async fn failure_is_alone(database: Database) {
     let store = database.node().await;
-    add_client(&store, "a").await.unwrap();
+    add_turn(&store, "a").await.unwrap();
     let units = (0..20).map(|number| {
         let store = store.clone();
         tokio::spawn(async move {
             store
                 .write(async move |tx: &mut Tx| {
                     let id = format!("c{number}");
-                    let sql = "INSERT INTO client (id, name, secret_hash, created) VALUES ($1, 'n', NULL, 0)";
+                    let sql = "INSERT INTO turn (name, due) VALUES ($1, 0)";
                     tx.execute(sql, params![id.as_str()]).await?;
                     if number % 2 == 0 {
                         // A second row of the same key: refused by the database.
@@ -97,15 +93,15 @@ async fn failure_is_alone(database: Database) {
     for (number, unit) in units.collect::<Vec<_>>().into_iter().enumerate() {
         assert_eq!(unit.await.unwrap().is_ok(), number % 2 == 1);
     }
-    assert_eq!(clients(&store).await, 11);
+    assert_eq!(turns(&store).await, 11);
 }
 
 async fn exactly_five_win(database: Database) {
     let nodes = [database.node().await, database.node().await];
-    add_client(&nodes[0], "a").await.unwrap();
+    add_turn(&nodes[0], "a").await.unwrap();
     nodes[0]
         .write(async |tx: &mut Tx| {
-            tx.execute("UPDATE client SET created = 5 WHERE id = 'a'", &[])
+            tx.execute("UPDATE turn SET due = 5 WHERE name = 'a'", &[])
                 .await
         })
         .await
@@ -116,7 +112,7 @@ async fn exactly_five_win(database: Database) {
             store
                 .write(async |tx: &mut Tx| {
                     tx.execute(
-                        "UPDATE client SET created = created - 1 WHERE id = 'a' AND created > 0",
+                        "UPDATE turn SET due = due - 1 WHERE name = 'a' AND due > 0",
                         &[],
                     )
                     .await
@@ -172,17 +168,17 @@ async fn values_come_back(database: Database) {
     store
         .write(async move |tx: &mut Tx| {
             let sql =
-                "INSERT INTO client (created, id, name, secret_hash) VALUES ($2, $1, 'è', $3)";
-            tx.execute(sql, params!["with", i64::MAX, Some(sent.clone())])
+                "INSERT INTO client (created, id, registration, secret_hash, version, record_mac) VALUES ($2, $1, 'è', $3, 1, $4)";
+            tx.execute(sql, params!["with", i64::MAX, Some(sent.clone()), sent.clone()])
                 .await?;
-            tx.execute(sql, params!["without", i64::MIN, None::<Vec<u8>>])
+            tx.execute(sql, params!["without", i64::MIN, None::<Vec<u8>>, sent.clone()])
                 .await
         })
         .await
         .unwrap();
     let rows = store
         .query(
-            "SELECT id, name, secret_hash, created FROM client ORDER BY id",
+            "SELECT id, registration, secret_hash, created FROM client ORDER BY id",
             &[],
         )
         .await

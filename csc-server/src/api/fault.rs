@@ -15,7 +15,12 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::dialect::{Call, Method, Version};
-use crate::{credential, factor, holder, oauth::token, store::StoreError, timekeeper::Distrust};
+use crate::{
+    credential, factor, holder,
+    oauth::{client, token},
+    store::StoreError,
+    timekeeper::Distrust,
+};
 
 /// Why a call is refused.
 #[derive(Debug)]
@@ -339,6 +344,16 @@ impl From<factor::Error> for Fault {
             factor::Error::Damaged => Self::Credential(credential::Error::Damaged),
             factor::Error::Store(error) => error.into(),
             factor::Error::Hsm(error) => error.into(),
+        }
+    }
+}
+
+impl From<client::Error> for Fault {
+    fn from(error: client::Error) -> Self {
+        match error {
+            client::Error::Store(error) => error.into(),
+            client::Error::Hsm(error) => error.into(),
+            error => Self::Internal(error.to_string()),
         }
     }
 }

@@ -101,6 +101,15 @@ pub enum Event {
         client: String,
         record: String,
     },
+    ClientChanged {
+        client: String,
+        version: i64,
+        record: String,
+    },
+    /// A registration that the service did not write: nobody gets a token by it.
+    ClientIntegrityFail {
+        client: String,
+    },
     ClientLinked {
         client: String,
         holder: String,

@@ -1,10 +1,18 @@
 //! `csc-server client …`
 
-use anyhow::{Context as _, Result};
-use clap::Subcommand;
+use std::path::{Path, PathBuf};
 
-use super::{caller::Caller, terminal::say};
-use crate::ids::ClientId;
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::{Args, Subcommand};
+
+use super::{caller::Caller, context::Context, terminal::say};
+use crate::{
+    ids::ClientId,
+    oauth::{
+        client::Client,
+        registration::{Authentication, Registration},
+    },
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -13,9 +21,25 @@ pub(super) enum Command {
         /// `client_id`.
         #[arg(long)]
         id: String,
-        /// What holders see it called.
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Change what is registered of an application.
+    Change {
+        /// `client_id`.
         #[arg(long)]
-        name: String,
+        id: String,
+        #[command(flatten)]
+        source: Source,
+        /// Give it a new secret; the old one is good no more.
+        #[arg(long)]
+        new_secret: bool,
+    },
+    /// Show what is registered of an application, as `--from` takes it.
+    Show {
+        /// `client_id`.
+        #[arg(long)]
+        id: String,
     },
     /// Let a client see a holder and his credentials.
     Link {
@@ -28,23 +52,92 @@ pub(super) enum Command {
     },
 }
 
+/// Where the registration comes from.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(super) struct Source {
+    /// What holders see it called.
+    #[arg(long)]
+    name: Option<String>,
+    /// The registration: a TOML file; docs/operations.md lists its members.
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+}
+
+impl Source {
+    fn read(&self, known: Option<&Registration>) -> Result<Registration> {
+        let mut registration = match (&self.from, known) {
+            (Some(path), _) => from_file(path)?,
+            (None, Some(known)) => known.clone(),
+            (None, None) => Registration::named(""),
+        };
+        if let Some(name) = &self.name {
+            registration.name.clone_from(name);
+        }
+        Ok(registration)
+    }
+}
+
+fn from_file(path: &Path) -> Result<Registration> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| format!("{shown} cannot be read"))?;
+    toml::from_str(&text).with_context(|| format!("{shown} is no registration"))
+}
+
 impl Command {
     pub(super) async fn run(self, caller: &Caller) -> Result<()> {
         let context = caller.act().await?;
-        let clients = context.clients();
+        let clients = context.clients()?;
         match self {
-            Self::Add { id, name } => {
-                let secret = context.vault()?.secret().await?;
-                clients.add(&id, &name, &secret).await?;
-                say(&format!("secret: {}", secret.expose()));
+            Self::Add { id, source } => {
+                let registration = source.read(None)?;
+                let secret = match registration.authentication {
+                    Authentication::Secret => Some(context.vault()?.secret().await?),
+                    _ => None,
+                };
+                let id = ClientId::new(id);
+                clients.add(&id, &registration, secret.as_ref()).await?;
+                if let Some(secret) = secret {
+                    say(&format!("secret: {}", secret.expose()));
+                }
+                say(&format!("client '{id}' is registered"));
+            }
+            Self::Change {
+                id,
+                source,
+                new_secret,
+            } => {
+                ensure!(
+                    id != ClientId::direct().as_str(),
+                    "the client 'direct' is the service's own"
+                );
+                let known = find(&context, &id).await?;
+                let registration = source.read(Some(&known.registration))?;
+                let has_secret = registration.authentication == Authentication::Secret;
+                let had_secret = known.registration.authentication == Authentication::Secret;
+                if new_secret && !has_secret {
+                    bail!("only a client of the method 'secret' has one");
+                }
+                let secret = match new_secret || (has_secret && !had_secret) {
+                    true => Some(context.vault()?.secret().await?),
+                    false => None,
+                };
+                clients
+                    .change(&known.id, &registration, secret.as_ref())
+                    .await?;
+                if let Some(secret) = secret {
+                    say(&format!("secret: {}", secret.expose()));
+                }
+                say(&format!("client '{}' is changed", known.id));
+            }
+            Self::Show { id } => {
+                let known = find(&context, &id).await?;
+                say(toml::to_string(&known.registration)?.trim_end());
             }
             Self::Link { client, holder } => {
                 let accounts = context.accounts(&context.vault()?);
                 let holder = context.holder(&accounts, &holder).await?;
-                let found = clients.find(&ClientId::new(client.as_str())).await?;
-                let client = found.with_context(|| {
-                    format!("there is no client '{client}'; run `csc-server client add`")
-                })?;
+                let client = find(&context, &client).await?;
                 clients.link(&client, &holder).await?;
                 say(&format!(
                     "client '{}' sees holder '{}'",
@@ -54,4 +147,9 @@ impl Command {
         }
         Ok(())
     }
+}
+
+async fn find(context: &Context, id: &str) -> Result<std::sync::Arc<Client>> {
+    let found = context.clients()?.find(&ClientId::new(id)).await?;
+    found.with_context(|| format!("there is no client '{id}'; run `csc-server client add`"))
 }

@@ -175,8 +175,9 @@ impl Context {
     }
 
     /// The registered clients.
-    pub(super) fn clients(&self) -> Clients {
-        Clients::new(self.store.clone(), self.clock.clone())
+    pub(super) fn clients(&self) -> Result<Clients> {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        Ok(Clients::new(store, clock, self.vault()?))
     }
 
     /// The stretcher of the configuration.

@@ -176,7 +176,7 @@ impl Opened<'_> {
             .await?
             .context("the credential has lost its factor")?;
         let holder = self.holder().await?;
-        let client = context.clients().find(&ClientId::direct()).await?;
+        let client = context.clients()?.find(&ClientId::direct()).await?;
         let client =
             client.context("there is no client 'direct' yet; run `csc-server slot init`")?;
         match factors

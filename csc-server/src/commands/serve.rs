@@ -44,7 +44,7 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
     let issuer = context.issuer()?;
     context.apart(&vault, &issuer).await?;
     context
-        .clients()
+        .clients()?
         .ensure_direct(&context.config.info.name)
         .await?;
     let ca_certificate = context.ca_certificate().await?;

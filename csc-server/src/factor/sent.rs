@@ -102,7 +102,7 @@ impl Factors {
             Purpose::Sign => Message::Code {
                 code,
                 credential: credential.description.clone(),
-                client: client.name.clone(),
+                client: client.registration.name.clone(),
                 valid_minutes,
             },
             Purpose::ChangePin | Purpose::Unblock => Message::PinCode {

@@ -93,6 +93,11 @@ enum Told {
         client: String,
         record: String,
     },
+    ClientChanged {
+        client: String,
+        version: i64,
+        record: String,
+    },
     ClientLinked {
         client: String,
         holder: String,
@@ -285,8 +290,13 @@ pub(super) fn changes(event: &str, time: Millis) -> Option<Vec<Change>> {
             vec![of.with(deeds.to_vec())]
         }
         Told::ClientRegistered { client, record } => {
-            vec![change(Of::Client, &client, 0, vec![Made, Record(record)])]
+            vec![change(Of::Client, &client, 1, vec![Made, Record(record)])]
         }
+        Told::ClientChanged {
+            client,
+            version,
+            record,
+        } => vec![change(Of::Client, &client, version, vec![Record(record)])],
         Told::ClientLinked { client, holder } => {
             let deeds = vec![Made, set("created", time)];
             vec![change(Of::Link, &format!("{client}/{holder}"), 0, deeds)]

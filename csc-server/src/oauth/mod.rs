@@ -1,6 +1,8 @@
 //! Service authorization: which client, on whose behalf. A service token lists and asks; it opens no key.
 
 pub mod client;
+pub mod registration;
+pub mod switches;
 pub mod token;
 
 use crate::ids::{ClientId, HolderId, random_id};

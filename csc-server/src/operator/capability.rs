@@ -74,7 +74,7 @@ capabilities! {
     EnrolHolder "enrol-holder" ["holder add"] by [RaOfficer] with [];
     EnrolFactor "enrol-factor" ["otp add", "otp list", "otp import", "otp assign", "otp resync", "otp unlock"] by [RaOfficer] with [];
     EnrolCredential "enrol-credential" ["credential add"] by [RaOfficer] with [];
-    RegisterClient "register-client" ["client add", "client link"] by [RaOfficer] with [];
+    RegisterClient "register-client" ["client add", "client change", "client show", "client link"] by [RaOfficer] with [];
     BlockHolder "block-holder" ["holder block", "holder unblock"] by [RaOfficer] with [];
     SuspendCredential "suspend-credential" ["credential suspend"] by [RaOfficer] with [];
     ReactivateCredential "reactivate-credential" ["credential reactivate"] by [RaOfficer] with [];

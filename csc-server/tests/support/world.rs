@@ -60,7 +60,7 @@ pub(crate) struct World {
     pub(crate) holder: Holder,
     /// The HSM of the master keys.
     pub(crate) token: MemoryToken,
-    pub(crate) client: Client,
+    pub(crate) client: Arc<Client>,
     pub(crate) enrolment: Enrolment,
     pub(crate) issuer: Issuer,
     time: Arc<AtomicI64>,
@@ -155,7 +155,7 @@ impl World {
             .ensure(audit::LABEL, KeyAlgorithm::P256)
             .await
             .unwrap();
-        let clients = Clients::new(store.clone(), clock.clone());
+        let clients = Clients::new(store.clone(), clock.clone(), vault.clone());
         clients.ensure_direct("Portale").await.unwrap();
         let client = clients.find(&ClientId::direct()).await.unwrap().unwrap();
         let new = NewHolder {

@@ -12,7 +12,12 @@ use csc_server::{
     holder::Accounts,
     ids::ClientId,
     inspection::{Report, TABLES},
-    oauth::{ServiceAccess, client::Clients, token::Tokens},
+    oauth::{
+        ServiceAccess,
+        client::Clients,
+        registration::{Grant, Registration},
+        token::Tokens,
+    },
     params,
 };
 use hsm_adapter::{Cost, Pin, Puk, Secret, Stretcher};
@@ -119,12 +124,35 @@ impl Life {
             vault,
             ..
         } = &self.world.enrolment;
-        let clients = Clients::new(store.clone(), clock.clone());
+        let clients = Clients::new(store.clone(), clock.clone(), vault.clone());
         let hour = Duration::from_secs(3600);
         let tokens = Tokens::new(store.clone(), clock.clone(), vault.clone(), hour, hour);
         let secret = Secret::random().unwrap();
-        clients.add("shop", "A shop", &secret).await.unwrap();
-        let shop = clients.find(&ClientId::new("shop")).await.unwrap().unwrap();
+        let id = ClientId::new("shop");
+        let registration = Registration::named("A shop");
+        clients
+            .add(&id, &registration, Some(&secret))
+            .await
+            .unwrap();
+        self.remembers();
+        let moved = Registration {
+            redirect_uris: vec!["https://shop.example/back".into()],
+            grants: vec![Grant::AuthorizationCode],
+            ..registration
+        };
+        clients.change(&id, &moved, None).await.unwrap();
+        let shop = clients.find(&id).await.unwrap().unwrap();
+        let row = self.hands.row("client", "id", "shop");
+        for column in ["registration", "secret_hash", "record_mac", "version"] {
+            for value in flipped(row.get(column)) {
+                assert!(self.hands.write(&row, column, &value));
+                let alarms = self.hands.alarms();
+                assert!(clients.find(&id).await.unwrap().is_none(), "{column}");
+                assert_eq!(self.hands.alarms(), alarms + 1, "{column}");
+            }
+            self.hands.put_back(&row);
+            assert!(clients.find(&id).await.unwrap().is_some());
+        }
         clients.link(&shop, &self.world.holder).await.unwrap();
         clients.link(&shop, &self.world.holder).await.unwrap();
         let holder = Some(self.world.holder.id.clone());

@@ -68,7 +68,7 @@ pub(super) enum MasterKey {
 }
 
 impl MasterKey {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::SealDerive,
         Self::Store,
         Self::PinCheck,
@@ -79,6 +79,7 @@ impl MasterKey {
         Self::Mac(MacKey::Pseudonym),
         Self::Mac(MacKey::Operator),
         Self::Mac(MacKey::OperatorCode),
+        Self::Mac(MacKey::Client),
     ];
 
     fn name(self) -> &'static str {
@@ -93,6 +94,7 @@ impl MasterKey {
             Self::Mac(MacKey::Pseudonym) => "pseudonym",
             Self::Mac(MacKey::Operator) => "operator-mac",
             Self::Mac(MacKey::OperatorCode) => "operator-otp",
+            Self::Mac(MacKey::Client) => "client-mac",
         }
     }
 

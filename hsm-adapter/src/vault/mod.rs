@@ -114,6 +114,8 @@ pub enum MacKey {
     Operator,
     /// Seeds of the operators' authenticator apps.
     OperatorCode,
+    /// Registrations of applications.
+    Client,
 }
 
 impl MacKey {

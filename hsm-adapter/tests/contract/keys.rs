@@ -115,6 +115,7 @@ pub(crate) async fn master_keys_are_made_once(fixture: Fixture) {
         "pseudonym/v1",
         "operator-mac/v1",
         "operator-otp/v1",
+        "client-mac/v1",
     ];
     assert_eq!(labels, expected);
     assert!(first.iter().all(|master| master.created));
@@ -207,6 +208,7 @@ pub(crate) async fn a_mac_is_bound_to_its_purpose_and_to_each_part(fixture: Fixt
         MacKey::Pseudonym,
         MacKey::Operator,
         MacKey::OperatorCode,
+        MacKey::Client,
     ] {
         macs.push(fixture.vault.mac(key, &[b"ab", b"c"]).await.unwrap());
     }

@@ -1,15 +1,22 @@
 //! Client authentication at the OAuth endpoints: secret in the Authorization header or in the form.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 
 use super::form::{Form, Refusal};
-use crate::{api::basic::basic, app::App, ids::ClientId, oauth::client::Client};
+use crate::{
+    api::basic::basic,
+    app::App,
+    ids::ClientId,
+    oauth::{client::Client, registration::Authentication},
+};
 
 /// The client that sent this form.
 ///
 /// # Errors
 /// The texts of CSC v1 8.3.3 and 8.3.4; whoever is not who he says gets 401 by header and 400 by form, as there.
-pub(super) async fn authenticate(app: &App, form: &Form) -> Result<Client, Refusal> {
+pub(super) async fn authenticate(app: &App, form: &Form) -> Result<Arc<Client>, Refusal> {
     const BAD_HEADER: Refusal = Refusal::Said(
         StatusCode::UNAUTHORIZED,
         "invalid_client",
@@ -22,7 +29,7 @@ pub(super) async fn authenticate(app: &App, form: &Form) -> Result<Client, Refus
         }
         let client = app.clients.find(&ClientId::new(id)).await?;
         let client = client.ok_or(BAD_HEADER)?;
-        return match app.clients.believes(&client, &secret).await? {
+        return match believes(app, &client, &secret).await? {
             true => Ok(client),
             false => Err(BAD_HEADER),
         };
@@ -37,9 +44,19 @@ pub(super) async fn authenticate(app: &App, form: &Form) -> Result<Client, Refus
         "invalid_request",
         "Client authorization required",
     ))?;
-    if app.clients.believes(&client, secret).await? {
+    if believes(app, &client, secret).await? {
         Ok(client)
     } else {
         Err(Refusal::request("Invalid parameter client_secret"))
     }
+}
+
+/// Whether this is the client's secret, and it is to prove itself by it; a wrong one is recorded.
+async fn believes(app: &App, client: &Client, secret: &str) -> Result<bool, Refusal> {
+    let believed =
+        client.registration.authentication == Authentication::Secret && client.has_secret(secret);
+    if !believed {
+        app.clients.not_believed(client).await?;
+    }
+    Ok(believed)
 }

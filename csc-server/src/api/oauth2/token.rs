@@ -12,6 +12,8 @@ use crate::{
     app::App,
     oauth::{
         ServiceAccess,
+        client::Client,
+        registration::Grant,
         token::{self, Issued},
     },
 };
@@ -27,6 +29,7 @@ pub(crate) async fn handle(
         .ok_or(Refusal::request("Missing parameter grant_type"))?
     {
         "client_credentials" => {
+            allowed(&client, Grant::ClientCredentials)?;
             if form.get("scope").is_some_and(|scope| scope != "service") {
                 return Err(Refusal::Said(
                     StatusCode::BAD_REQUEST,
@@ -34,11 +37,13 @@ pub(crate) async fn handle(
                     "The requested scope is invalid, unknown, or malformed.",
                 ));
             }
+            let refresh = client.registration.allows(Grant::RefreshToken);
             app.tokens
-                .issue(&ServiceAccess::new(client.id, None), true)
+                .issue(&ServiceAccess::new(client.id.clone(), None), refresh)
                 .await?
         }
         "refresh_token" => {
+            allowed(&client, Grant::RefreshToken)?;
             let token = form
                 .get("refresh_token")
                 .ok_or(Refusal::request("Missing parameter refresh_token"))?;
@@ -55,6 +60,19 @@ pub(crate) async fn handle(
     };
     // RFC 6749 5.1, beside the Cache-Control of every answer.
     Ok(([(header::PRAGMA, "no-cache")], Json(answer(&issued))))
+}
+
+/// RFC 6749 5.2: a client gets tokens in the ways it is registered for.
+fn allowed(client: &Client, grant: Grant) -> Result<(), Refusal> {
+    if client.registration.allows(grant) {
+        Ok(())
+    } else {
+        Err(Refusal::Said(
+            StatusCode::BAD_REQUEST,
+            "unauthorized_client",
+            "The client is not authorized to use this method.",
+        ))
+    }
 }
 
 fn invalid_grant(text: &'static str) -> Refusal {

@@ -98,7 +98,7 @@ async fn make_the_rest(context: &Context, issuer: Issuer) -> Result<()> {
     context.selftest(&vault).await?;
     context.rotation(&vault).register().await?;
     context
-        .clients()
+        .clients()?
         .ensure_direct(&context.config.info.name)
         .await?;
 

@@ -17,10 +17,14 @@ CREATE TABLE holder (
     created BIGINT NOT NULL
 );
 
+-- Who gets tokens, and how he proves himself: under record_mac.
 CREATE TABLE client (
     id TEXT NOT NULL PRIMARY KEY,
-    name TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    -- Canonical JSON.
+    registration TEXT NOT NULL,
     secret_hash BLOB,
+    record_mac BLOB NOT NULL,
     created BIGINT NOT NULL
 );
 
