@@ -41,13 +41,18 @@ install_packages() {
 
 # A Python environment with pyHanko in $python_tools.
 install_python_tools() {
-    local wanted=conformance-tests/requirements.txt installed="$python_tools/requirements.txt"
-    ! cmp -s "$wanted" "$installed" || return 0
+    python_environment "$python_tools" conformance-tests/requirements.txt
+}
+
+# A Python environment in the directory $1 with what the file $2 lists, unless it is there.
+python_environment() {
+    local where=$1 wanted=$2
+    ! cmp -s "$wanted" "$where/requirements.txt" || return 0
     python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
-    say "installing pyHanko"
-    python3 -m venv --clear "$python_tools"
-    "$python_tools/bin/pip" --quiet --disable-pip-version-check install --requirement "$wanted" </dev/null
-    cp "$wanted" "$installed"
+    say "installing what $wanted lists"
+    python3 -m venv --clear "$where"
+    "$where/bin/pip" --quiet --disable-pip-version-check install --requirement "$wanted" </dev/null
+    cp "$wanted" "$where/requirements.txt"
 }
 
 # Where short-lived files are fast: memory when there is room, else the disk.

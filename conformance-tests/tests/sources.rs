@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
+
+use serde_json::Value;
 
 /// Every file of the product that draws random octets, and what for (SC-04).
 const RANDOM: [(&str, &str); 8] = [
@@ -78,6 +81,92 @@ fn no_private_key_is_imported() {
         template.contains("PUBLIC_KEY") && !template.contains("PRIVATE_KEY"),
         "{template}"
     );
+}
+
+/// SC-18: keys are wrapped and unwrapped by the vault and nobody else, and nobody reads the value of one.
+#[test]
+fn keys_are_wrapped_in_the_vault_only() {
+    const WRAPPING: [&str; 4] = [".wrap(", "unwrap_private(", "unwrap_dek(", "C_WrapKey"];
+    let mut found: Vec<String> = Vec::new();
+    for (path, text) in product() {
+        // The fake is no part of a release.
+        if WRAPPING.iter().any(|call| text.contains(call)) && !path.contains("/memory/") {
+            found.push(path.clone());
+        }
+        assert!(
+            path.starts_with("hsm-adapter/") || !text.contains("Hsm;") && !text.contains("Hsm,"),
+            "{path} speaks with a session past the vault"
+        );
+    }
+    let known = [
+        "hsm.rs",
+        "pkcs11/raw.rs",
+        "pkcs11/session.rs",
+        "vault/seal.rs",
+        "vault/sign.rs",
+    ];
+    assert_eq!(found, known.map(|file| format!("hsm-adapter/src/{file}")));
+}
+
+/// SC-100: what a release is built of comes from the registry, with its checksum, and stands on the bill of materials with its licence.
+#[test]
+fn every_dependency_is_locked_and_on_the_bill_of_materials() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let lock = fs::read_to_string(root.join("Cargo.lock")).expect("Cargo.lock");
+    let mut checksums = BTreeMap::new();
+    for package in lock.split("[[package]]").skip(1) {
+        let value = |key: &str| {
+            let line = package.lines().find_map(|line| line.strip_prefix(key));
+            line.map(|value| value.trim_matches([' ', '=', '"']).to_owned())
+        };
+        let (name, version) = (
+            value("name").expect("a name"),
+            value("version").expect("a version"),
+        );
+        let Some(source) = value("source") else {
+            assert!(root.join(&name).is_dir(), "{name} comes from nowhere");
+            continue;
+        };
+        assert_eq!(
+            source, "registry+https://github.com/rust-lang/crates.io-index",
+            "{name}"
+        );
+        checksums.insert(
+            format!("pkg:cargo/{name}@{version}"),
+            value("checksum").expect("a checksum"),
+        );
+    }
+
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let printed = Command::new(python).arg(root.join("deploy/sbom")).output();
+    let printed = printed.expect("deploy/sbom runs");
+    assert!(printed.status.success(), "{printed:?}");
+    let bill: Value = serde_json::from_slice(&printed.stdout).expect("JSON");
+    let components = bill["components"].as_array().expect("components");
+    let named: BTreeMap<_, _> = components
+        .iter()
+        .map(|part| (part["purl"].as_str(), part))
+        .collect();
+    for (purl, part) in &named {
+        assert!(part["licenses"][0]["expression"].is_string(), "{part}");
+        if let Some(checksum) = checksums.get(purl.expect("a purl")) {
+            assert_eq!(part["hashes"][0]["content"], checksum.as_str(), "{part}");
+        }
+    }
+    // What this test is built of as well, and what only it is.
+    let on_it = |name: &str| {
+        named
+            .keys()
+            .flatten()
+            .any(|purl| purl.contains(&format!("/{name}@")))
+    };
+    assert!(on_it("csc-server") && on_it("serde_json") && on_it("aws-lc-rs"));
+    assert!(!on_it("conformance-tests") && !on_it("proptest"));
+    let listed = named
+        .keys()
+        .flatten()
+        .filter(|purl| checksums.contains_key(**purl));
+    assert!(listed.count() > 200);
 }
 
 /// The sources of what is shipped, by their path; unit tests at the foot of a file are left out.
