@@ -186,7 +186,7 @@ fn whose(arguments: &[&str]) -> Option<&'static str> {
         ["audit", ..] => Some("auditor"),
         ["operator", "roles" | "enrol", ..] | ["policy", "show", ..] => None,
         ["credential", "destroy-expired"] => Some("system-operator"),
-        ["slot" | "operator" | "policy", ..] => Some("first"),
+        ["slot" | "operator" | "policy" | "terminate", ..] => Some("first"),
         _ => None,
     }
 }

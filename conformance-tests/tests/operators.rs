@@ -183,6 +183,40 @@ async fn an_account_that_sql_wrote_is_dead_and_the_log_raises_the_alarm() {
         .refused("restore the database");
 }
 
+/// SC-84: nobody uses the row, and nobody asks.
+#[tokio::test]
+async fn what_the_inspection_finds_is_an_alarm() {
+    let every = ("audit.inspect_every", "\"1s\"");
+    let bed = TestBed::builder().set(every.0, every.1).start().await;
+    let holder = bed.holder();
+    let told = |event: &str| {
+        let sql = format!(r#"SELECT event FROM audit WHERE event LIKE '{{"event":"{event}"%'"#);
+        bed.sql(&sql)
+    };
+    let before = told("LOG_VERIFIED").lines().count();
+    until("an inspection", async || {
+        (told("LOG_VERIFIED").lines().count() > before).then_some(())
+    })
+    .await;
+    assert_eq!(told("LOG_ALARM"), "");
+    let name = &holder.name;
+    bed.sql(&format!(
+        "UPDATE holder SET email = 'eve@example.org' WHERE user_name = '{name}'"
+    ));
+    let line = until("the alarm in the log", async || {
+        let log = bed.log();
+        let mut lines = log.lines();
+        let alarm = lines
+            .find(|line| line.contains("alarm: see the audit log") && line.contains("LOG_ALARM"));
+        alarm.map(str::to_owned)
+    })
+    .await;
+    assert!(
+        line.contains("ERROR") && line.contains("it is not what was recorded"),
+        "{line}"
+    );
+}
+
 #[tokio::test]
 async fn a_refused_act_is_an_alarm_of_the_running_service() {
     let bed = TestBed::builder().start().await;

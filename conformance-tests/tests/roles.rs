@@ -63,7 +63,9 @@ impl World<'_> {
         let (serial, holder) = (&tokens[0].serial, &other.name);
         let person = "--given-name A --surname B --email a@example.test";
         let (rest, stdin) = match command {
-            "slot init" | "slot rotation" | "operator list" => (String::new(), vec![]),
+            "terminate" | "slot init" | "slot rotation" | "operator list" => {
+                (String::new(), vec![])
+            }
             "credential suspend-all" | "credential revoke-all" | "credential destroy-expired" => {
                 (String::new(), vec![])
             }

@@ -1,5 +1,9 @@
 //! What a SAD is good for, and what it is not (CSC API v1 11.6 to 11.9): no signature without an approval of its own.
 
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use conformance_tests::{Answer, Signer, TestBed, V1, V2, Version, digest, shared};
 use serde_json::json;
 
@@ -159,6 +163,57 @@ async fn a_sad_works_for_the_client_that_got_it_only() {
     }
 }
 
+/// The token thief: he has an access token out of a log, the rows of the database that go with it, and neither PIN nor code (T-04).
+#[tokio::test]
+async fn a_stolen_access_token_signs_nothing() {
+    let bed = shared().await;
+    let signer = bed.signer().await;
+    let hash = [digest("a contract nobody read")];
+    let own_pin = bed.signer().await.credential.pin;
+    for version in [V1, V2] {
+        let guess = async |pin: &str, code: &str| {
+            let mut body = signer.authorization(version, &hash, 1, code);
+            match version {
+                V1 => body["PIN"] = json!(pin),
+                V2 => body["authData"][0]["value"] = json!(pin),
+            }
+            signer.call(version, "credentials/authorize", body).await
+        };
+        // Codes go to the holder, and one that was never sent is none: the PIN is not even looked at.
+        let never_sent = guess(&signer.credential.pin, "00000000").await;
+        assert_ne!(never_sent.status, 200, "{never_sent:?}");
+        let wrong_pin = guess(&own_pin, &signer.code().await).await;
+        assert_ne!(wrong_pin.status, 200, "{wrong_pin:?}");
+
+        // A live approval, of which the log and the database name all but the secret.
+        let sad = signer.sad(version, &hash).await;
+        let (row, secret) = sad.split_once('.').expect("two parts");
+        let mut other: Vec<_> = secret.chars().collect();
+        other[0] = if other[0] == 'A' { 'B' } else { 'A' };
+        let other: String = other.into_iter().collect();
+        let of_row = bed.sql(&format!(
+            "SELECT secret_hash FROM activation WHERE id = '{row}'"
+        ));
+        for made_up in [
+            row,
+            &format!("{row}."),
+            &format!("{row}.{other}"),
+            &format!("{row}.{of_row}"),
+        ] {
+            let answer = signer.sign(version, made_up, &hash).await;
+            assert_ne!(answer.status, 200, "{made_up}: {answer:?}");
+        }
+        // What opens is what the holder's side has.
+        signer.sign(version, &sad, &hash).await.ok();
+    }
+    // What rests of a token is no token.
+    let rows = bed.sql("SELECT hash FROM token");
+    let known = rows.lines().next().expect("a token rests");
+    let api = bed.api();
+    let answer = api.call(V2, "credentials/list", known, json!({})).await;
+    answer.unauthorised("invalid_token");
+}
+
 #[tokio::test]
 async fn a_sad_is_no_access_token_and_an_access_token_is_no_sad() {
     let bed = shared().await;
@@ -184,6 +239,71 @@ async fn a_revoked_sad_signs_nothing() {
             .done();
         dead(signer.sign(version, &sad, &hash).await);
         dead(signer.extend(version, &sad, &hash).await);
+    }
+}
+
+/// Whatever is asked of the service, by a client or by an operator, nothing of a sealed key is in an answer (SC-18).
+#[tokio::test]
+async fn no_answer_and_no_command_gives_out_a_key() {
+    let bed = shared().await;
+    let signer = bed.signer().await;
+    let (id, hash) = (signer.credential.id.as_str(), [digest("contract")]);
+    let mut said = String::new();
+    for version in [V1, V2] {
+        let everything = json!({"credentialID": id, "certificates": "chain", "certInfo": true, "authInfo": true});
+        let listed = json!({"credentialInfo": true, "certificates": "chain", "certInfo": true, "authInfo": true});
+        let sad = signer.sad(version, &hash).await;
+        for (method, body) in [
+            (
+                "credentials/list",
+                if version == V1 { json!({}) } else { listed },
+            ),
+            ("credentials/info", everything),
+            (
+                "credentials/extendTransaction",
+                signer.extension(version, &sad, &hash),
+            ),
+        ] {
+            said += &signer.call(version, method, body).await.body.to_string();
+        }
+        let authorized = signer.authorize(version, &hash, 1).await;
+        said += &authorized.body.to_string();
+        let sad = authorized.text_of("SAD");
+        said += &signer.sign(version, &sad, &hash).await.body.to_string();
+    }
+    for command in [
+        &["audit", "export"][..],
+        &["audit", "export", "--credential", id],
+        &["audit", "export", "--holder", &signer.holder.name],
+        &["audit", "key"],
+        &["ca", "certificate"],
+        &["history", "--credential", id],
+        &["otp", "list", "--holder", &signer.holder.name],
+        &["slot", "rotation"],
+        &["operator", "list"],
+        &["policy", "show"],
+    ] {
+        let ran = bed.cli(command, &[]);
+        assert!(ran.success, "{command:?}: {}", ran.stderr);
+        said += &ran.stdout;
+    }
+    assert!(said.contains(id) && said.len() > 10_000);
+    let sealed = format!(
+        "SELECT key_blob FROM credential WHERE id = '{id}' UNION SELECT w_pin FROM credential WHERE id = '{id}'
+         UNION SELECT pin_check FROM credential WHERE id = '{id}' UNION SELECT wrapped FROM activation WHERE credential = '{id}'"
+    );
+    let sealed = bed.sql(&sealed);
+    assert!(sealed.lines().count() >= 5, "key, PIN and SADs: {sealed}");
+    for value in sealed.lines() {
+        let octets = hex::decode(value).expect("octets");
+        for text in [
+            value.to_owned(),
+            value.to_uppercase(),
+            STANDARD.encode(&octets).trim_end_matches('=').to_owned(),
+            URL_SAFE_NO_PAD.encode(&octets),
+        ] {
+            assert!(!said.contains(&text), "{text} is in an answer");
+        }
     }
 }
 

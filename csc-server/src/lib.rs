@@ -22,6 +22,7 @@ pub mod config;
 pub mod credential;
 pub mod enrolment;
 pub mod factor;
+pub mod guard;
 pub mod holder;
 pub mod ids;
 pub mod inspection;

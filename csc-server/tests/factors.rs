@@ -28,6 +28,7 @@ use csc_server::{
     params,
     store::Value,
 };
+use hsm_adapter::HsmError;
 use support::{Database, on_both};
 use totp_rs::Totp;
 use world::{PIN, World, policy};
@@ -46,8 +47,11 @@ on_both! {
     of_fifty_sends_at_once_one_goes_out => super::parallel_sends;
     an_hour_has_so_many_codes_for_a_holder_not_for_each_factor => super::sends_an_hour;
     a_changed_row_is_refused_and_alarmed => super::changed_rows;
+    a_token_that_sql_handed_out_is_nobody_s => super::forged_holder;
     tokens_are_imported_all_or_none_and_handed_out_once => super::tokens_come_and_go;
     a_locked_pin_is_told_to_its_holder => super::pin_locks_are_told;
+    of_wrong_pins_at_once_one_locks_and_is_told => super::locked_once;
+    whatever_call_of_the_hsm_fails_no_try_of_the_pin_is_lost => super::tries_are_kept;
     a_notice_of_another_s_making_says_nothing_of_theirs => super::forged_jobs;
 }
 
@@ -545,6 +549,42 @@ async fn other_holder(world: &World) -> String {
     "eve".to_owned()
 }
 
+async fn forged_holder(database: Database) {
+    let world = World::new(&database, policy()).await;
+    let factors = &world.node().factors;
+    let file = |serial: &str| format!("serial,seed,digits,counter\n{serial},{SEED},6,0\n");
+    for serial in ["A1", "A2"] {
+        let token = seeds::csv(&file(serial)).unwrap();
+        factors.import(token, || {}).await.unwrap();
+    }
+    let shown = totp_rs::Builder::new()
+        .with_secret(b"12345678901234567890".to_vec())
+        .with_digits(6)
+        .with_step_duration(1)
+        .build()
+        .unwrap();
+    let code = shown.generate(0).to_string();
+    let (forged, given) = ("A1", "A2");
+    let hand_out = "UPDATE factor SET holder = $2 WHERE serial = $1";
+    let holder = world.holder.id.to_string();
+    world
+        .tamper(hand_out, params![forged, holder.as_str()])
+        .await;
+    let token = factors.by_serial(given).await.unwrap().unwrap();
+    assert!(factors.assign(token, &world.holder).await.unwrap());
+
+    for (serial, genuine) in [(forged, false), (given, true)] {
+        let token = factors.by_serial(serial).await.unwrap().unwrap();
+        let credential = world.credential(&token.id).await;
+        let approved = world.approve(&credential, &code).await;
+        match genuine {
+            true => approved.unwrap(),
+            false => assert!(matches!(approved, Err(Error::Damaged)), "{approved:?}"),
+        }
+    }
+    assert_eq!(world.events("FACTOR_INTEGRITY_FAIL").await, 1);
+}
+
 async fn tokens_come_and_go(database: Database) {
     let world = World::new(&database, policy()).await;
     let factors = &world.node().factors;
@@ -617,6 +657,64 @@ async fn pin_locks_are_told(database: Database) {
     let code = world.code(&credential).await;
     let locked = world.approve(&credential, &code).await;
     assert!(matches!(locked, Err(Error::PinLocked)), "{locked:?}");
+    world.agrees().await;
+}
+
+async fn locked_once(database: Database) {
+    let world = World::new(&database, policy()).await;
+    let mut met = 0;
+    for round in 1..=8 {
+        let (factor, shown) = app(&world, Algorithm::Sha1, 6).await;
+        let credential = world.credential(&factor).await;
+        let wrong = async |node: usize, time: u64| {
+            let code = shown.generate(time).to_string();
+            let node = &world.nodes[node];
+            world.approve_on(node, &credential, "13572468", &code).await
+        };
+        let now = world.seconds();
+        assert!(matches!(wrong(0, now - 30).await, Err(Error::WrongPin)));
+        let (one, other) = tokio::join!(wrong(0, now), wrong(1, now + 30));
+        // The code of the step before may have come second.
+        let both = [one, other]
+            .iter()
+            .all(|end| matches!(end, Err(Error::WrongPin)));
+        let locks = world.told("PIN_LOCKED").await.into_iter();
+        let locks = locks.filter(|event| event["credential"] == credential.id.as_str());
+        assert_eq!(locks.count(), usize::from(both), "round {round}");
+        let told = world.messages().await;
+        assert_eq!(told.len(), usize::from(both), "{told:?}");
+        met += usize::from(both);
+    }
+    assert!(met > 0, "no two tries met");
+    world.agrees().await;
+}
+
+async fn tries_are_kept(database: Database) {
+    let world = World::new(&database, policy()).await;
+    let (_, credential) = world.mailbox().await;
+    let calls = ["mac", "random", "decrypt", "derive", "unwrap_dek", "wrap"];
+    let counts = || calls.map(|call| world.token.calls(call));
+    let code = world.code(&credential).await;
+    let before = counts();
+    world.approve(&credential, &code).await.unwrap();
+    let after = counts();
+    let mut failed = 0;
+    for (call, times) in calls.into_iter().zip(before.iter().zip(after)) {
+        for nth in 1..=times.1 - times.0 {
+            let code = world.code(&credential).await;
+            let failure = HsmError::Unfit("on purpose".into());
+            world.token.fail_nth(call, nth, failure);
+            let ended = world.approve(&credential, &code).await;
+            assert!(ended.is_err(), "{call} {nth}");
+            assert!(!matches!(ended, Err(Error::WrongPin)), "{call} {nth}");
+            let tries = "SELECT pin_failures FROM credential";
+            assert_eq!(world.number(tries).await, 0, "{call} {nth}: {ended:?}");
+            failed += 1;
+        }
+    }
+    assert!(failed > 8, "{failed}");
+    let code = world.code(&credential).await;
+    world.approve(&credential, &code).await.unwrap();
     world.agrees().await;
 }
 

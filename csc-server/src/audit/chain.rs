@@ -29,6 +29,11 @@ impl Chain {
             tentative: Head::default(),
         }
     }
+
+    /// Its identifier.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
 }
 
 impl Journal for Chain {

@@ -71,6 +71,10 @@ pub enum Event {
         disagreeing: u64,
         disagreement: Option<String>,
     },
+    /// The first thing that an inspection found wrong with the log or a table.
+    LogAlarm {
+        finding: String,
+    },
     MasterCreated {
         label: String,
     },
@@ -88,6 +92,15 @@ pub enum Event {
         key: &'static str,
         version: u32,
     },
+    /// Keys of holders are opened, or PINs and PUKs guessed, at a rate that no holders make: derivations and recorded acts of this process since
+    /// it last looked, and wrong PINs and PUKs of the installation in ten minutes.
+    DeriveRateAlarm {
+        derivations: u64,
+        acts: u64,
+        wrong: u64,
+    },
+    /// Every key of a holder and what they were sealed under is destroyed; what is left is evidence.
+    ServiceEnded,
     CaCreated {
         label: &'static str,
         certificate_hash: String,

@@ -112,20 +112,16 @@ impl Keeper {
     /// # Errors
     /// When database or HSM fail; the turn is given back then.
     pub async fn turn(&self) -> Result<Duration, Error> {
-        const DUE: &str = "SELECT due FROM turn WHERE name = 'checkpoint'";
         let now = self.clock.now();
-        if let Some(mut row) = self.store.find(DUE, &[]).await? {
-            let due: Millis = row.get(0)?;
-            if due > now {
-                let wait = Duration::from_millis(due.abs_diff(now));
-                return Ok(wait.min(self.every));
-            }
+        let wait = turn::wait(&self.store, TURN, now, self.longest()).await?;
+        if wait > 0 {
+            return Ok(Duration::from_millis(wait.unsigned_abs()).min(self.every));
         }
         if self.next(None).await?.is_none() {
             return Ok(self.every);
         }
         let lease = now + LEASE;
-        if !turn::take(&self.store, TURN, now, lease).await? {
+        if !turn::take(&self.store, TURN, now, lease, self.longest()).await? {
             return Ok(Duration::ZERO);
         }
         let sealed = self.seal().await;
@@ -136,6 +132,13 @@ impl Keeper {
         let due = now + i64::try_from(wait.as_millis()).unwrap_or(LEASE);
         turn::give_back(&self.store, TURN, lease, due).await?;
         sealed.map(|_| wait)
+    }
+
+    /// How far off the turn may be put, with air for the clocks of two nodes.
+    pub(super) fn longest(&self) -> Millis {
+        2 * i64::try_from(self.every.as_millis())
+            .unwrap_or(LEASE)
+            .clamp(LEASE, i64::MAX / 4)
     }
 
     /// Covers every row there is now, whoever's turn it is: how many checkpoints that took. Of two nodes that do this at

@@ -22,7 +22,7 @@ impl Keeper {
     pub async fn rotate(&self) -> Result<u32, Error> {
         let now = self.clock.now();
         let lease = now + LEASE;
-        if !turn::take(&self.store, TURN, now, lease).await? {
+        if !turn::take(&self.store, TURN, now, lease, self.longest()).await? {
             return Err(Error::UnderWay);
         }
         let rotated = self.succeed().await;

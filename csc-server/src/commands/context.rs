@@ -15,7 +15,7 @@ use crate::{
     app::{credential_policy, factor_policy, stretcher},
     audit::{self, Chain, Event},
     ca::{self, Ca},
-    clock::Clock,
+    clock::{Clock, rfc3339},
     config::{Config, Role, Slot, StoreUrl, Weakness, secret},
     credential::Keys,
     factor::Factors,
@@ -32,6 +32,8 @@ pub(super) struct Context {
     pub config: Config,
     pub clock: Clock,
     pub store: Store,
+    /// The chain of the audit log that this process writes.
+    pub chain: String,
     stretcher: Stretcher,
     vault: OnceLock<Vault>,
 }
@@ -42,13 +44,16 @@ impl Context {
         let config = Config::load(path)?;
         config.check_files()?;
         let location = location(&config)?;
-        let store = Store::open(&location, config.store.readers, Box::new(Chain::start())).await?;
+        let chain = Chain::start();
+        let id = chain.id().to_owned();
+        let store = Store::open(&location, config.store.readers, Box::new(chain)).await?;
         Ok(Self {
             stretcher: stretcher(&config),
             vault: OnceLock::new(),
             config,
             clock: Clock::System,
             store,
+            chain: id,
         })
     }
 
@@ -60,6 +65,20 @@ impl Context {
         let slot = self.slot(Role::Holder)?;
         let vault = Vault::new(pool(slot)?, self.stretcher.clone(), slot.open_keys);
         Ok(self.vault.get_or_init(|| vault).clone())
+    }
+
+    /// Refuses to go on where the service was ended (SC-101).
+    pub(super) async fn not_ended(&self) -> Result<()> {
+        // As the index says it.
+        const SQL: &str =
+            r#"SELECT time FROM audit WHERE event LIKE '{"event":"SERVICE_ENDED"%' LIMIT 1"#;
+        if let Some(mut row) = self.store.find(SQL, &[]).await? {
+            let when = rfc3339(row.get(0)?);
+            bail!(
+                "the service was ended {when}: its keys are destroyed, and what is left is evidence"
+            );
+        }
+        Ok(())
     }
 
     /// Records that the service starts, and with which configuration (SC-104).

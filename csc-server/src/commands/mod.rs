@@ -18,6 +18,7 @@ mod serve;
 mod session;
 mod slot;
 mod terminal;
+mod terminate;
 
 use std::process::ExitCode;
 
@@ -81,6 +82,8 @@ enum Command {
     /// What takes two officers.
     #[command(subcommand)]
     Approval(approval::Command),
+    /// End the service: revoke every credential, destroy what keys of holders are sealed under, seal the audit log. There is no way back.
+    Terminate,
 }
 
 /// Runs the command of this process: success, or one sentence on standard error about what is wrong.
@@ -108,6 +111,7 @@ pub async fn run() -> ExitCode {
         Command::Policy(command) => command.run(caller).await,
         Command::Operator(command) => command.run(caller).await,
         Command::Approval(command) => command.run(caller).await,
+        Command::Terminate => terminate::run(caller).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,6 +12,8 @@ use crate::{
     admin, api,
     app::{App, Dependencies},
     audit::{self, Event, Keeper},
+    guard::Guard,
+    inspection::Inspector,
     listener::{Limits, Listener, TlsFiles},
     monitor::Monitor,
     notify::Sender,
@@ -25,6 +27,7 @@ use crate::{
 pub(super) async fn run(caller: &Caller) -> Result<()> {
     log();
     let context = caller.open().await?;
+    context.not_ended().await?;
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .context("metrics")?;
@@ -52,6 +55,7 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
         config,
         clock,
         store,
+        chain,
         ..
     } = context;
 
@@ -103,6 +107,21 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
         let (keeper, stopped) = (keeper.clone(), stopped.clone());
         async move { keeper.run(stopped).await }
     });
+    let inspector = Inspector::new(
+        store.clone(),
+        app.clock.clone(),
+        issuer.clone(),
+        config.audit.inspect_every,
+    );
+    let guard = Guard::new(
+        store.clone(),
+        app.clock.clone(),
+        vault.clone(),
+        chain,
+        config.pin.alarm_after,
+    );
+    let guard = tokio::spawn(guard.run(stopped.clone()));
+    let inspector = tokio::spawn(inspector.run(stopped.clone()));
     let worker = tokio::spawn(worker.run(stopped.clone()));
     let mover = Mover {
         store: store.clone(),
@@ -137,6 +156,10 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
     clock_watch.await.context("the timekeeper failed")?;
     kept.await.context("the keeper of the audit log failed")?;
     mover.await.context("the mover of rows failed")?;
+    guard.await.context("the guard of the PINs failed")?;
+    inspector
+        .await
+        .context("the inspector of the audit log failed")?;
     audit::note(&app.store, app.clock.now(), "", Event::Stop).await?;
     if let Err(error) = keeper.seal().await {
         tracing::error!(%error, "the last rows of the audit log have no checkpoint yet");

@@ -209,6 +209,7 @@ impl Config {
         self.credential.check()?;
         self.certificate.check()?;
         self.clock.check()?;
+        self.audit.check()?;
         if let Some(terms) = &self.terms {
             terms.check()?;
         }

@@ -10,6 +10,8 @@ use super::{ConfigError, value};
 pub struct Pin {
     /// Wrong PINs in a row until the credential locks.
     pub max_failures: u32,
+    /// Wrong PINs and PUKs in ten minutes, of all holders together, that are not alarmed yet.
+    pub alarm_after: u32,
     /// Cost of a new PIN; each row keeps the cost it was made with.
     pub argon2: Argon2,
     /// Computations at once: each takes `argon2.memory`.
@@ -34,6 +36,7 @@ impl Default for Pin {
     fn default() -> Self {
         Self {
             max_failures: 5,
+            alarm_after: 50,
             argon2: Argon2::default(),
             parallel: 2,
             queue: 64,
@@ -54,6 +57,7 @@ impl Default for Argon2 {
 impl Pin {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         value::positive("pin.max_failures", self.max_failures)?;
+        value::positive("pin.alarm_after", self.alarm_after)?;
         value::positive("pin.parallel", self.parallel as u64)?;
         value::positive("pin.queue", self.queue as u64)?;
         let Argon2 {

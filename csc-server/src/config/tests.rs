@@ -533,6 +533,7 @@ fn each_setting_that_weakens_the_service_is_named() {
             "lifetime.sad",
         ),
         ("[pin]\nmax_failures = 6", "pin.max_failures"),
+        ("[pin]\nalarm_after = 501", "pin.alarm_after"),
         ("[pin.argon2]\nmemory = 19455", "pin.argon2"),
         ("[pin.argon2]\npasses = 1", "pin.argon2"),
         ("[otp]\nmax_failures = 11", "otp.max_failures"),
@@ -542,6 +543,7 @@ fn each_setting_that_weakens_the_service_is_named() {
             "[audit]\ncheckpoint_every = \"61s\"",
             "audit.checkpoint_every",
         ),
+        ("[audit]\ninspect_every = \"25h\"", "audit.inspect_every"),
     ] {
         let found = weak(&format!("{strong}{section}\n"));
         assert_eq!(found, [&always[..], &[key]].concat(), "{section}");

@@ -50,6 +50,11 @@ impl Config {
             "pin.max_failures",
             "more guesses at a PIN",
         );
+        weak(
+            self.pin.alarm_after > 500,
+            "pin.alarm_after",
+            "a few guesses at each of many PINs are alarmed late",
+        );
         // OWASP: t=1 with 46 MiB, t=2 with 19 MiB, t≥3 with 12 MiB.
         let Argon2 { memory, passes, .. } = self.pin.argon2;
         let least = [47_104, 19_456, 12_288];
@@ -78,6 +83,11 @@ impl Config {
             self.audit.checkpoint_every > Duration::from_secs(60),
             "audit.checkpoint_every",
             "more of the log can be cut off unnoticed",
+        );
+        weak(
+            self.audit.inspect_every > Duration::from_secs(24 * 3600),
+            "audit.inspect_every",
+            "a change of log or tables is found later than the next night",
         );
         weak(
             self.clock.sources.is_empty(),

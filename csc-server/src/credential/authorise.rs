@@ -121,11 +121,13 @@ impl Keys {
             hashes: order.hashes().iter().map(super::Hash::hex).collect(),
         };
         let bound_to = order.fingerprint();
-        self.take_factors(client, credential, Some(asked), bound_to, claim, now)
+        // Before a try is taken: what fails from then on gives it back.
+        let secret = self.vault.secret().await?;
+        let tried = self
+            .take_factors(client, credential, Some(asked), bound_to, claim, now)
             .await?;
 
         let id = ActivationId::random();
-        let secret = self.vault.secret().await?;
         let proven = |kind: &str, id: &str| Proven {
             kind: kind.into(),
             id: id.into(),
@@ -168,7 +170,7 @@ impl Keys {
                 })
             }
             Err(error) => Err(self
-                .not_authorised(client, credential, error.into(), now)
+                .not_authorised(client, credential, error.into(), tried, now)
                 .await?),
         }
     }
@@ -181,7 +183,7 @@ impl Keys {
         Err(self.damaged(credential, self.clock.now()).await?)
     }
 
-    /// Takes the OTP and reserves a PIN try; `asked` is recorded with it.
+    /// Takes the OTP and reserves a PIN try; `asked` is recorded with it. Gives the number of the try: wrong ones in a row, with this one.
     pub(super) async fn take_factors(
         &self,
         client: &ClientId,
@@ -190,11 +192,10 @@ impl Keys {
         bound_to: [u8; 32],
         claim: Claim,
         now: Millis,
-    ) -> Result<(), Error> {
+    ) -> Result<i64, Error> {
         let (credential, client) = (credential.clone(), client.clone());
         let limit = i64::from(self.policy.max_pin_failures);
-        let refused = self
-            .store
+        self.store
             .write(async move |tx| {
                 if let Some(asked) = &asked {
                     audit::record(tx, now, &credential.pseudonym, asked);
@@ -202,12 +203,12 @@ impl Keys {
                 // A locked PIN is said before the OTP is spent on it.
                 let locked = "SELECT pin_failures FROM credential WHERE id = $1 AND pin_failures >= $2";
                 if tx.find(locked, params![&credential.id, limit]).await?.is_some() {
-                    return Ok(Some(Error::PinLocked));
+                    return Ok(Err(Error::PinLocked));
                 }
                 match claim.consume(tx, &credential, &client, &bound_to, now).await? {
                     Taken::Right => {}
-                    Taken::Wrong => return Ok(Some(Error::WrongOtp)),
-                    Taken::Locked => return Ok(Some(Error::OtpLocked)),
+                    Taken::Wrong => return Ok(Err(Error::WrongOtp)),
+                    Taken::Locked => return Ok(Err(Error::OtpLocked)),
                 }
                 let reserved = tx
                     .find(
@@ -217,19 +218,19 @@ impl Keys {
                     )
                     .await?;
                 let Some(mut row) = reserved else {
-                    return Ok(Some(Error::PinLocked));
+                    return Ok(Err(Error::PinLocked));
                 };
+                let (version, failures) = (row.get(0)?, row.get(1)?);
                 let tried = Event::PinTried {
                     credential: credential.id.to_string(),
                     client: client.to_string(),
-                    version: row.get(0)?,
-                    failures: row.get(1)?,
+                    version,
+                    failures,
                 };
                 audit::record(tx, now, &credential.pseudonym, &tried);
-                Ok(None)
+                Ok(Ok(failures))
             })
-            .await?;
-        refused.map_or(Ok(()), Err)
+            .await?
     }
 
     #[expect(clippy::too_many_arguments, reason = "the row of an activation")]
@@ -290,12 +291,14 @@ impl Keys {
             .await
     }
 
-    /// Records why there is no SAD; a failure that is not the holder's gives the PIN try back.
+    /// Records why there is no SAD; a failure that is not the holder's gives the PIN try back. Of wrong PINs at the same instant the one whose
+    /// number is the last that was allowed has locked, and tells the holder.
     pub(super) async fn not_authorised(
         &self,
         client: &ClientId,
         credential: &Credential,
         error: Error,
+        tried: i64,
         now: Millis,
     ) -> Result<Error, StoreError> {
         let wrong_pin = matches!(error, Error::WrongPin);
@@ -315,7 +318,7 @@ impl Keys {
                     };
                     let fail = Event::PinFail { credential: id.clone(), client: client.clone(), failures };
                     audit::record(tx, now, &credential.pseudonym, &fail);
-                    if failures >= limit {
+                    if tried == limit && failures >= limit {
                         audit::record(tx, now, &credential.pseudonym, &Event::PinLocked { credential: id });
                         Job::notice(&Notice::pin_locked(&credential.id), now).enqueue(tx, now).await?;
                     }

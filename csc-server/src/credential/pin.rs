@@ -40,15 +40,16 @@ impl Keys {
             .factors
             .judge(&factor, credential, otp, Purpose::ChangePin)
             .await?;
-        self.take_factors(
-            client,
-            credential,
-            None,
-            Purpose::ChangePin.fingerprint(),
-            claim,
-            now,
-        )
-        .await?;
+        let tried = self
+            .take_factors(
+                client,
+                credential,
+                None,
+                Purpose::ChangePin.fingerprint(),
+                claim,
+                now,
+            )
+            .await?;
         match self.vault.change_pin(&credential.key, old, new).await {
             Ok(next) => {
                 let event = |credential, version, record| Event::PinChanged {
@@ -59,7 +60,7 @@ impl Keys {
                 self.store_new_pin(credential, next, event).await
             }
             Err(error) => Err(self
-                .not_authorised(client, credential, error.into(), now)
+                .not_authorised(client, credential, error.into(), tried, now)
                 .await?),
         }
     }

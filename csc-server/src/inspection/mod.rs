@@ -10,7 +10,9 @@
 //! | `tables` | the tables that are held against it |
 //! | `scratch` | both, sorted by row |
 //! | `judge` | whether one row is what the log makes it |
+//! | `inspector` | an inspection a night, and the alarm |
 
+mod inspector;
 mod judge;
 mod scratch;
 mod staff;
@@ -19,6 +21,7 @@ mod told;
 
 use std::ops::ControlFlow;
 
+pub use inspector::Inspector;
 pub use judge::Disagreement;
 pub use scratch::Place;
 pub use tables::TABLES;
@@ -50,13 +53,20 @@ pub struct Report {
 }
 
 impl Report {
+    /// The first thing that is wrong, in words.
+    pub fn finding(&self) -> Option<String> {
+        let log = self.log.as_ref().err().map(ToString::to_string);
+        log.or_else(|| self.disagreements.first().map(ToString::to_string))
+    }
+
     /// Whether nothing is wrong.
     pub fn is_clean(&self) -> bool {
         self.log.is_ok() && self.disagreeing == 0
     }
 }
 
-/// Inspects log and tables, and records how that ended: an operator's doubt is an event too. `progress` is told of each row of the log.
+/// Inspects log and tables, and records how that ended: an operator's doubt is an event too. What is wrong is an alarm on every node (SC-84).
+/// `go_on` is asked at each row; `None` when it said no.
 ///
 /// # Errors
 /// When the database fails.
@@ -65,9 +75,11 @@ pub async fn inspect(
     clock: &Clock,
     key: Keys,
     anchor: Option<Anchor>,
-    progress: impl Fn(),
-) -> Result<Report, StoreError> {
-    let report = examine(store, clock.now(), key, anchor, progress).await?;
+    go_on: impl Fn() -> bool,
+) -> Result<Option<Report>, StoreError> {
+    let Some(report) = examine(store, clock.now(), key, anchor, go_on).await? else {
+        return Ok(None);
+    };
     let verdict = report.log.clone().unwrap_or_default();
     let event = Event::LogVerified {
         intact: report.log.is_ok(),
@@ -79,10 +91,21 @@ pub async fn inspect(
         disagreement: report.disagreements.first().map(ToString::to_string),
     };
     audit::note(store, clock.now(), "", event).await?;
-    Ok(report)
+    if let Some(finding) = report.finding() {
+        let alarm = Event::LogAlarm { finding };
+        audit::note(store, clock.now(), "", alarm).await?;
+    }
+    Ok(Some(report))
 }
 
-/// Inspects log and tables as they are at the time `now`.
+/// Why a walk through the log ended early.
+enum End {
+    Found(Finding),
+    Failed(StoreError),
+    Told,
+}
+
+/// Inspects log and tables as they are at the time `now`; `None` when `go_on` said no.
 ///
 /// # Errors
 /// When the database fails.
@@ -91,33 +114,37 @@ pub async fn examine(
     now: Millis,
     key: Keys,
     anchor: Option<Anchor>,
-    progress: impl Fn(),
-) -> Result<Report, StoreError> {
+    go_on: impl Fn() -> bool,
+) -> Result<Option<Report>, StoreError> {
     let mut snapshot = store.snapshot().await?;
     let mut scratch = Scratch::new()?;
     let mut verifier = Verifier::new(key, anchor);
     let stopped = audit::walk(&mut snapshot, |item| {
         if let Err(finding) = verifier.take(&item) {
-            return ControlFlow::Break(Ok(finding));
+            return ControlFlow::Break(End::Found(finding));
         }
         let Item::Row(row) = &item else {
             return ControlFlow::Continue(());
         };
-        progress();
+        if !go_on() {
+            return ControlFlow::Break(End::Told);
+        }
         let Some(changes) = told::changes(&row.event, row.time) else {
             let why = "its event cannot be read";
             let finding = Finding::row(&row.chain, row.sequence, Kind::Changed, why);
-            return ControlFlow::Break(Ok(finding));
+            return ControlFlow::Break(End::Found(finding));
         };
         for change in &changes {
             if let Err(error) = scratch.tell(row, change) {
-                return ControlFlow::Break(Err(error));
+                return ControlFlow::Break(End::Failed(error));
             }
         }
         ControlFlow::Continue(())
     });
-    let log = match stopped.await?.transpose()? {
-        Some(finding) => Err(finding),
+    let log = match stopped.await? {
+        Some(End::Found(finding)) => Err(finding),
+        Some(End::Failed(error)) => return Err(error),
+        Some(End::Told) => return Ok(None),
         None => verifier.finish(),
     };
     let mut report = Report {
@@ -127,9 +154,12 @@ pub async fn examine(
         disagreeing: 0,
     };
     if report.log.is_err() {
-        return Ok(report);
+        return Ok(Some(report));
     }
     for (number, table) in TABLES.iter().enumerate() {
+        if !go_on() {
+            return Ok(None);
+        }
         let each = |row: store::Row| {
             let (key, told, record) = table.read(&row);
             let told = told.iter().map(audit::text).collect();
@@ -147,5 +177,5 @@ pub async fn examine(
             }
         }
     })?;
-    Ok(report)
+    Ok(Some(report))
 }

@@ -66,7 +66,7 @@ pub(super) const TABLE: audit::Table = audit::table!(
     key ["id"],
     told ["version", "login_failures", "login_after", "next_step"],
     recorded [
-        "name", "roles", "state", "device", "password_salt", "password_cost", "password_hash", "created",
+        "name", "roles", "state", "device", "password_salt", "password_cost", "password_hash", "seat", "created",
     ]
 );
 

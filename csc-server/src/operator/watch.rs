@@ -18,7 +18,9 @@ const BACK: Millis = 5 * 60 * 1000;
 /// How far back it looks at first: what was refused while no service ran is an alarm too.
 const AT_FIRST: Millis = 24 * 60 * 60 * 1000;
 /// The events that are alarms, as terminal commands record them too.
-const ALARMS: [&str; 4] = [
+const ALARMS: [&str; 6] = [
+    "DERIVE_RATE_ALARM",
+    "LOG_ALARM",
     "CAPABILITY_REFUSED",
     "DUAL_REJECTED",
     "OPERATOR_INTEGRITY_FAIL",

@@ -17,6 +17,7 @@ on_both! {
     two_nodes_that_seal_at_once_cover_each_row_once => super::at_once;
     an_hsm_that_fails_costs_a_checkpoint_and_no_row => super::failing_hsm;
     a_node_that_died_in_its_turn_is_replaced => super::died;
+    a_turn_that_was_put_off_for_good_is_taken => super::put_off;
     a_proof_is_there_as_soon_as_a_checkpoint_is => super::proof;
 }
 
@@ -129,6 +130,19 @@ async fn died(database: Database) {
     book.pass(EVERY);
     keeper.turn().await.unwrap();
     assert_eq!(checkpoints(&book).await, 1);
+}
+
+async fn put_off(database: Database) {
+    let book = Book::open(&database, 1).await;
+    let keeper = book.keeper(0).await;
+    book.record(0, 1).await;
+    keeper.turn().await.unwrap();
+    book.record(0, 1).await;
+    let never = "UPDATE turn SET due = 9000000000000000000";
+    let written = book.nodes[0].write(async move |tx| tx.execute(never, &[]).await);
+    assert_eq!(written.await.unwrap(), 1);
+    keeper.turn().await.unwrap();
+    assert_eq!(checkpoints(&book).await, 2);
 }
 
 async fn proof(database: Database) {

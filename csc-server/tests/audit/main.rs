@@ -9,9 +9,13 @@
 )]
 
 mod book;
+mod guard;
 mod keeper;
 mod monitor;
 mod succession;
 #[path = "../support/mod.rs"]
 mod support;
 mod vandal;
+#[expect(dead_code, reason = "each file uses its part")]
+#[path = "../support/world.rs"]
+mod world;

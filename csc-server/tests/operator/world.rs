@@ -38,6 +38,16 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new(database: &Database) -> Self {
+        let time = Arc::new(AtomicI64::new(1_800_000_000_000));
+        Self::beside(database, &MemoryToken::new("holder"), time).await
+    }
+
+    /// On a token that may serve others too, by their clock.
+    pub(crate) async fn beside(
+        database: &Database,
+        token: &MemoryToken,
+        time: Arc<AtomicI64>,
+    ) -> Self {
         let limits = PoolLimits {
             sessions: 2,
             queue: 256,
@@ -49,10 +59,9 @@ impl World {
             lanes: 1,
         };
         let stretcher = Stretcher::new(cost, 2, 256);
-        let pool = Pool::start(Arc::new(MemoryToken::new("holder")), limits).unwrap();
+        let pool = Pool::start(Arc::new(token.clone()), limits).unwrap();
         let vault = Vault::new(pool, stretcher.clone(), 1);
         vault.init().await.unwrap();
-        let time = Arc::new(AtomicI64::new(1_800_000_000_000));
         let operators = |store| {
             let clock = Clock::Manual(time.clone());
             Operators::new(store, clock, vault.clone(), stretcher.clone())

@@ -11,14 +11,12 @@ pub(crate) enum Class {
     Witnessed,
     /// A part of the audit log: its verification finds it.
     Log,
-    /// What operators go by, under a MAC of their own: the tests of operators change it.
-    Operators,
     /// Not protected, for this reason.
     Free(&'static str),
 }
-use Class::{Free, Log, Macd, Operators, Sealed, Witnessed};
+use Class::{Free, Log, Macd, Sealed, Witnessed};
 
-/// What a holder does with a row.
+/// What a holder, or an operator, does with a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
     /// He approves with PIN and code.
@@ -31,12 +29,24 @@ pub(crate) enum Use {
     Reset,
     /// A code, or another message, is sent to him.
     Send,
+    /// An operator logs in with password and code.
+    LogIn,
+    /// He goes on with his session.
+    Resume,
+    /// He runs the command that the second officer approved.
+    Act,
+    /// The second officer decides a request that waits.
+    Decide,
+    /// The configuration is held against the policy.
+    Govern,
 }
-use Use::{Approve, Reset, Send, Sign, Unblock};
+use Use::{Act, Approve, Decide, Govern, LogIn, Reset, Resume, Send, Sign, Unblock};
 
 const DUE: &str = "who deletes a message can as well stop the mail; nothing is authorised by one";
 const ROTATION: &str = "an index of what a rotation moves; what is sealed says itself what it needs, and opens under nothing else";
 const VERSIONS: &str = "what nodes agree on; the log tells which keys were made and destroyed, and none opens what it did not seal";
+const REST: &str =
+    "a session that is kept from ending by rest still wants its secret, and ends with the shift";
 const INDEX: &str = "an index: a checkpoint that is made by a false one is found to be bad";
 
 /// Table, column, class.
@@ -229,41 +239,41 @@ pub(crate) const CLASSES: &[(&str, &str, Class)] = &[
     ("issuer", "label", Witnessed),
     ("issuer", "certificate", Witnessed),
     ("issuer", "created", Witnessed),
-    ("operator", "id", Operators),
-    ("operator", "version", Operators),
-    ("operator", "name", Operators),
-    ("operator", "roles", Operators),
-    ("operator", "state", Operators),
-    ("operator", "device", Operators),
-    ("operator", "seat", Operators),
-    ("operator", "password_salt", Operators),
-    ("operator", "password_cost", Operators),
-    ("operator", "password_hash", Operators),
-    ("operator", "record_mac", Operators),
-    ("operator", "login_failures", Operators),
-    ("operator", "login_after", Operators),
-    ("operator", "next_step", Operators),
-    ("operator", "created", Operators),
-    ("operator_session", "hash", Operators),
-    ("operator_session", "operator", Operators),
-    ("operator_session", "begun", Operators),
-    ("operator_session", "used", Operators),
-    ("operator_session", "record_mac", Operators),
-    ("approval", "id", Operators),
-    ("approval", "version", Operators),
-    ("approval", "capability", Operators),
-    ("approval", "command", Operators),
-    ("approval", "requester", Operators),
-    ("approval", "requested", Operators),
-    ("approval", "state", Operators),
-    ("approval", "approver", Operators),
-    ("approval", "decided", Operators),
-    ("approval", "record_mac", Operators),
-    ("policy", "id", Operators),
-    ("policy", "version", Operators),
-    ("policy", "settings", Operators),
-    ("policy", "changed", Operators),
-    ("policy", "record_mac", Operators),
+    ("operator", "id", Macd(&[LogIn, Resume])),
+    ("operator", "version", Witnessed),
+    ("operator", "name", Macd(&[LogIn, Resume])),
+    ("operator", "roles", Macd(&[LogIn, Resume])),
+    ("operator", "state", Macd(&[LogIn, Resume])),
+    ("operator", "device", Macd(&[LogIn, Resume])),
+    ("operator", "seat", Witnessed),
+    ("operator", "password_salt", Macd(&[LogIn, Resume])),
+    ("operator", "password_cost", Macd(&[LogIn, Resume])),
+    ("operator", "password_hash", Macd(&[LogIn, Resume])),
+    ("operator", "record_mac", Macd(&[LogIn, Resume])),
+    ("operator", "login_failures", Witnessed),
+    ("operator", "login_after", Witnessed),
+    ("operator", "next_step", Witnessed),
+    ("operator", "created", Witnessed),
+    ("operator_session", "hash", Macd(&[Resume])),
+    ("operator_session", "operator", Macd(&[Resume])),
+    ("operator_session", "begun", Macd(&[Resume])),
+    ("operator_session", "used", Free(REST)),
+    ("operator_session", "record_mac", Macd(&[Resume])),
+    ("approval", "id", Macd(&[Act, Decide])),
+    ("approval", "version", Witnessed),
+    ("approval", "capability", Macd(&[Act, Decide])),
+    ("approval", "command", Macd(&[Act, Decide])),
+    ("approval", "requester", Macd(&[Act, Decide])),
+    ("approval", "requested", Macd(&[Act, Decide])),
+    ("approval", "state", Macd(&[Act, Decide])),
+    ("approval", "approver", Macd(&[Act, Decide])),
+    ("approval", "decided", Witnessed),
+    ("approval", "record_mac", Macd(&[Act, Decide])),
+    ("policy", "id", Macd(&[Govern])),
+    ("policy", "version", Witnessed),
+    ("policy", "settings", Macd(&[Govern])),
+    ("policy", "changed", Witnessed),
+    ("policy", "record_mac", Macd(&[Govern])),
     ("audit", "chain", Log),
     ("audit", "sequence", Log),
     ("audit", "version", Log),
@@ -293,6 +303,6 @@ pub(crate) const CLASSES: &[(&str, &str, Class)] = &[
 pub(crate) fn uses(class: Class) -> &'static [Use] {
     match class {
         Sealed(uses) | Macd(uses) => uses,
-        Witnessed | Log | Operators | Free(_) => &[],
+        Witnessed | Log | Free(_) => &[],
     }
 }

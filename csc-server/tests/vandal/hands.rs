@@ -152,10 +152,10 @@ pub(crate) fn flipped(value: &Value) -> Vec<Value> {
             };
             let cut = octets[..octets.len() - 1].to_vec();
             vec![
-                flip(0),
-                flip(octets.len() - 1),
-                Value::Blob(cut),
                 Value::Blob(Vec::new()),
+                Value::Blob(cut),
+                flip(octets.len() - 1),
+                flip(0),
             ]
         }
         Value::Real(_) => panic!("no column holds one"),

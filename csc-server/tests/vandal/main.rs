@@ -12,8 +12,13 @@
 mod classes;
 mod found;
 mod hands;
+mod nightly;
+#[expect(dead_code, reason = "each file uses its part")]
+#[path = "../operator/world.rs"]
+mod operators;
 mod refused;
 mod schema;
+mod staff;
 #[path = "../support/mod.rs"]
 mod support;
 #[expect(dead_code, reason = "each file uses its part")]

@@ -242,7 +242,7 @@ impl<'a> Scene<'a> {
                 self.sad = self.approve().await.unwrap();
                 self.signed = false;
             }
-            Use::Sign | Use::Send => {}
+            _ => {}
         }
     }
 
@@ -257,6 +257,7 @@ impl<'a> Scene<'a> {
             Use::Unblock => ended(self.unblock().await),
             Use::Reset => ended(self.reset().await),
             Use::Send => ended(self.send().await),
+            of_operators => panic!("no holder does this: {of_operators:?}"),
         }
     }
 }

@@ -72,7 +72,6 @@ fn the_log_vouches_for_every_other_column_of_its_tables() {
             Class::Witnessed => assert!(vouched, "{name} {column} stands in no event"),
             Class::Macd(_) | Class::Sealed(_) => assert!(!uses(*class).is_empty()),
             Class::Free(_) => assert!(!vouched, "{name} {column} stands in an event"),
-            Class::Operators => {}
             Class::Log => panic!("{name} is told by the log, and no part of it"),
         }
     }

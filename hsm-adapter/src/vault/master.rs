@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -132,6 +132,7 @@ pub(super) struct Masters(Arc<Known>);
 struct Known {
     store: AtomicU32,
     sealing: AtomicU32,
+    derivations: AtomicU64,
 }
 
 impl Masters {
@@ -191,6 +192,22 @@ impl Masters {
             }
         }
         Err(HsmError::Missing(label))
+    }
+
+    /// Derives a key-encryption key, and counts it: who tries PINs derives as often.
+    pub(super) fn derive(
+        &self,
+        hsm: &mut dyn Hsm,
+        master: Key,
+        data: &[u8; 32],
+    ) -> Result<Key, HsmError> {
+        self.0.derivations.fetch_add(1, Ordering::Relaxed);
+        hsm.derive(master, data)
+    }
+
+    /// How many key-encryption keys were derived.
+    pub(super) fn derivations(&self) -> u64 {
+        self.0.derivations.load(Ordering::Relaxed)
     }
 
     /// HMAC over length-prefixed parts.

@@ -318,6 +318,11 @@ impl Vault {
             .await
     }
 
+    /// How many key-encryption keys were derived through this vault: no more than its calls need (T-10).
+    pub fn derivations(&self) -> u64 {
+        self.masters.derivations()
+    }
+
     /// Sessions, queue, opened keys, for metrics.
     pub fn state(&self) -> PoolState {
         PoolState {

@@ -154,6 +154,32 @@ impl Vault {
             .await
     }
 
+    /// Destroys every version of a set, the one in use included: the versions with the labels that were there. Nothing that rests under it
+    /// opens any more, here and in every copy, and nothing new can be sealed: the end of the service.
+    ///
+    /// # Errors
+    /// When the HSM does not answer; what was destroyed before stays so.
+    pub async fn destroy_set(&self, set: MasterSet) -> Result<Vec<(u32, Vec<String>)>, HsmError> {
+        let masters = self.masters.clone();
+        self.pool
+            .run(Speed::Slow, move |session| {
+                let hsm = session.hsm.as_mut();
+                let labels = masters.refresh(hsm)?;
+                let mut destroyed = Vec::new();
+                for version in set.versions(&labels) {
+                    let of_version = set.keys().map(|key| key.label(version));
+                    let of_version: Vec<_> =
+                        of_version.filter(|label| labels.contains(label)).collect();
+                    for label in &of_version {
+                        hsm.destroy_master(label)?;
+                    }
+                    destroyed.push((version, of_version));
+                }
+                Ok(destroyed)
+            })
+            .await
+    }
+
     /// A value sealed under another version, under the one in use; `None` when it is. On the slow lane: signatures do not
     /// wait for a rotation.
     ///

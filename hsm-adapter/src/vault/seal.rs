@@ -184,7 +184,7 @@ pub(super) fn seal_new(
     let dek = scratch.key(|hsm| hsm.generate_dek())?;
     let key_blob = scratch.hsm().wrap(dek, private)?;
     let master = masters.find(scratch.hsm(), MasterKey::SealDerive, version)?;
-    let kek = scratch.key(|hsm| hsm.derive(master, unlock))?;
+    let kek = scratch.key(|hsm| masters.derive(hsm, master, unlock))?;
     let w_pin = scratch.hsm().wrap(kek, dek)?;
 
     let dek = scratch.key(|hsm| hsm.unwrap_dek(kek, &w_pin, false))?;
@@ -211,11 +211,11 @@ pub(super) fn rewrap(
     let old = old.map_err(damaged)?;
     let new = masters.find(hsm, MasterKey::SealDerive, to)?;
     let mut scratch = Scratch::new(hsm);
-    let kek = scratch.key(|hsm| hsm.derive(old, source))?;
+    let kek = scratch.key(|hsm| masters.derive(hsm, old, source))?;
     let dek = scratch
         .key(|hsm| hsm.unwrap_dek(kek, wrapped, true))
         .map_err(damaged)?;
-    let kek = scratch.key(|hsm| hsm.derive(new, target))?;
+    let kek = scratch.key(|hsm| masters.derive(hsm, new, target))?;
     Ok(scratch.hsm().wrap(kek, dek)?)
 }
 

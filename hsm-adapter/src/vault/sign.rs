@@ -184,7 +184,7 @@ impl Order {
         let algorithm = self.key.algorithm;
         let private = scratch.key(|hsm| {
             let mut scratch = Scratch::new(hsm);
-            let kek = scratch.key(|hsm| hsm.derive(master, &self.opening))?;
+            let kek = scratch.key(|hsm| masters.derive(hsm, master, &self.opening))?;
             let dek = scratch.key(|hsm| hsm.unwrap_dek(kek, wrapped, false))?;
             scratch.hsm().unwrap_private(dek, &key_blob, algorithm)
         });

@@ -86,6 +86,7 @@ contract! {
         a_value_is_moved_to_the_version_in_use_once,
         a_key_signs_through_both_rotations,
         what_a_destroyed_version_sealed_opens_for_nobody,
+        the_end_of_every_version_is_the_end_of_every_key,
         a_puk_is_sealed_anew_at_its_use,
         only_what_came_before_the_version_in_use_is_destroyed,
         the_next_version_is_made_once,

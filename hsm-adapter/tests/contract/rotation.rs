@@ -1,8 +1,8 @@
 //! Master keys come and go; what rests opens as long as its version is there.
 
 use hsm_adapter::{
-    Activation, Blobs, HsmError, KeyAlgorithm, KeyUse, MasterSet, Pin, Place, Puk, SealedKey,
-    Secret, Vault, VaultError, version_of,
+    Activation, Blobs, HsmError, KeyAlgorithm, KeyUse, MacKey, MasterSet, Pin, Place, Puk,
+    SealedKey, Secret, Vault, VaultError, version_of,
 };
 
 use crate::fixture::{ECDSA, Fixture, Kind, NOW, content, digest, pin};
@@ -166,6 +166,32 @@ pub(crate) async fn what_a_destroyed_version_sealed_opens_for_nobody(fixture: Fi
     }
     authorise(&live).await.unwrap();
     vault.health().await.unwrap();
+}
+
+pub(crate) async fn the_end_of_every_version_is_the_end_of_every_key(fixture: Fixture) {
+    let vault = &fixture.vault;
+    let key = fixture.key("one", KeyAlgorithm::P256).await;
+    rotate_both(vault, 2).await;
+    let key = moved(vault, &key).await;
+    let (content, secret) = (content(&key, &[digest(1)], 1), Secret::random().unwrap());
+    let activation = fixture.activation(&key, &[digest(1)], 9).await;
+
+    for set in MasterSet::ALL {
+        let ended = vault.destroy_set(set).await.unwrap();
+        let versions: Vec<_> = ended.iter().map(|(version, _)| *version).collect();
+        assert_eq!(versions, [1, 2]);
+        assert!(ended.iter().all(|(_, labels)| !labels.is_empty()));
+        assert!(vault.destroy_set(set).await.unwrap().is_empty());
+    }
+
+    let authorised = vault.authorise(&key, &pin(), &content, &secret).await;
+    assert!(authorised.is_err(), "{authorised:?}");
+    sign(vault, &key, &activation).await.unwrap_err();
+    assert!(vault.seal(&PLACE, b"a seed").await.is_err());
+    assert!(vault.health().await.is_err(), "not ready");
+    // What operators log in with, and pseudonyms, stay.
+    vault.mac(MacKey::Operator, &[b"a row"]).await.unwrap();
+    vault.mac(MacKey::Pseudonym, &[b"a holder"]).await.unwrap();
 }
 
 pub(crate) async fn a_puk_is_sealed_anew_at_its_use(fixture: Fixture) {

@@ -82,9 +82,13 @@ async fn from_database(
         None => Keys::of(&context.issuer()?).await?,
     };
     let bar = progress(audit::count(&context.store).await?, "Verifying");
-    let report = inspect(&context.store, &context.clock, key, anchor, || bar.inc(1)).await?;
+    let go_on = || {
+        bar.inc(1);
+        true
+    };
+    let report = inspect(&context.store, &context.clock, key, anchor, go_on).await?;
     bar.finish_and_clear();
-    Ok(report)
+    report.context("nobody told the inspection to stop")
 }
 
 fn state(report: &Report) -> Result<()> {

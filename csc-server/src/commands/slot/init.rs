@@ -31,6 +31,7 @@ pub(in crate::commands) struct Init {
 impl Init {
     pub(super) async fn run(self, caller: &Caller) -> Result<()> {
         let context = caller.context().await?;
+        context.not_ended().await?;
         if Operators::standing(&context.store).await? == Standing::NoAccounts {
             return self.found(context).await;
         }

@@ -225,6 +225,10 @@ CREATE INDEX audit_person ON audit (person, time);
 -- How many operators were made, whoever deletes them.
 CREATE INDEX audit_user_created ON audit (chain) WHERE event LIKE '{"event":"USER_CREATED"%';
 
+-- Wrong PINs and PUKs by their time, and whether the service was ended.
+CREATE INDEX audit_wrong ON audit (time) WHERE event LIKE '{"event":"PIN_FAIL"%' OR event LIKE '{"event":"PUK_FAIL"%';
+CREATE INDEX audit_service_ended ON audit (chain) WHERE event LIKE '{"event":"SERVICE_ENDED"%';
+
 -- Who runs the service. All but the counts of tries and codes stands under record_mac.
 CREATE TABLE operator (
     id TEXT NOT NULL PRIMARY KEY,
