@@ -161,6 +161,7 @@ impl Hands {
             certificate: credential.certificate_hash(),
             client: ClientId::direct().to_string(),
             digest: Some(digest.algorithm()),
+            hash_type: None,
             hashes: vec![hex::encode(digest.octets())],
             count: 1,
             factors: Vec::new(),
