@@ -3,7 +3,7 @@
 use std::fs;
 
 use conformance_tests::{Signer, TestBed, V1, digest};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const SUSPEND: [&str; 2] = ["credential", "suspend-all"];
 const REVOKE: [&str; 2] = ["credential", "revoke-all"];
@@ -87,7 +87,11 @@ async fn a_service_that_ends_destroys_its_keys_and_leaves_its_evidence() {
     ] {
         assert!(ended.contains(&format!("{label} destroyed")), "{ended}");
     }
-    signs_nothing(&signer, &live).await;
+    let dead = signer.sign(V1, &live, &hash).await;
+    dead.refused("Invalid parameter SAD");
+    let id = json!({"credentialID": signer.credential.id});
+    let sent = signer.call(V1, "credentials/sendOTP", id).await;
+    assert!(sent.status >= 400, "{sent:?}");
     let keys = "SELECT COUNT(*) FROM credential WHERE length(key_blob) + length(w_pin) > 0 OR w_puk IS NOT NULL";
     assert_eq!(bed.sql(keys).trim(), "0");
 
