@@ -11,6 +11,7 @@ mod credentials;
 pub mod dialect;
 pub mod fault;
 mod info;
+mod json;
 mod oauth2;
 pub mod openapi;
 mod params;

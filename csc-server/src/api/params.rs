@@ -1,17 +1,17 @@
 //! The JSON object of a call, taken apart one parameter at a time, so that each refusal can name its parameter.
 
-use std::fmt;
-
-use axum::extract::{FromRequest, Request};
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request},
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::header;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::{
     dialect::{Call, Method},
     fault::Fault,
+    json,
 };
 use crate::{app::App, credential::Hash};
 
@@ -41,46 +41,15 @@ impl FromRequest<App> for Params {
             .get::<Call>()
             .is_some_and(|call| call.method == Method::Info);
 
-        let limited = Limited::new(request.into_body(), app.limits.body);
-        let body = limited.collect().await.map_err(|error| {
-            match error.downcast_ref::<LengthLimitError>() {
-                Some(_) => Fault::TooLarge,
-                None => Fault::Malformed,
-            }
-        })?;
-        let body = body.to_bytes();
+        let body = Bytes::from_request(request, app).await;
+        let body = body.map_err(|_| Fault::Malformed)?;
         if body.is_empty() && is_info {
             return Ok(Self(Map::new()));
         }
         if !is_json {
             return Err(Fault::Malformed);
         }
-        serde_json::from_slice(&body).map_err(|_| Fault::Malformed)
-    }
-}
-
-/// As a map, refusing a member given twice: no two readers of a request may disagree.
-impl<'de> Deserialize<'de> for Params {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Params;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Params, A::Error> {
-                let mut map = Map::new();
-                while let Some((name, value)) = members.next_entry::<String, Value>()? {
-                    if map.insert(name, value).is_some() {
-                        return Err(serde::de::Error::custom("a member is given twice"));
-                    }
-                }
-                Ok(Params(map))
-            }
-        }
-        deserializer.deserialize_map(Members)
+        json::object(&body).map(Self).ok_or(Fault::Malformed)
     }
 }
 

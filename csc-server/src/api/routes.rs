@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request, State},
+    body::Body,
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
     middleware::{self, Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{MethodRouter, post},
 };
 use http::{HeaderName, HeaderValue, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 
 use super::{
@@ -29,7 +31,9 @@ pub fn router(app: App) -> Router {
     routes(&app.time)
         .into_router()
         .fallback(not_found)
-        .layer(middleware::from_fn_with_state(app.limits.time, finish))
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(app.limits.body, whole))
+        .layer(from_fn_with_state(app.limits.time, finish))
         .layer(middleware::from_fn(observe))
         .with_state(app)
 }
@@ -100,6 +104,27 @@ async fn not_found() -> Response {
 
 async fn not_allowed() -> Fault {
     Fault::MethodNotAllowed
+}
+
+/// Takes the whole body, within bounds, before anything else looks at the request. What a handler leaves unread would close the connection
+/// under a client that means to go on using it.
+async fn whole(State(limit): State<usize>, request: Request, next: Next) -> Response {
+    let on_http1 = request.version() < http::Version::HTTP_2;
+    let (parts, body) = request.into_parts();
+    let fault = match Limited::new(body, limit).collect().await {
+        Ok(body) => {
+            let body = Body::from(body.to_bytes());
+            return next.run(Request::from_parts(parts, body)).await;
+        }
+        Err(error) if error.is::<LengthLimitError>() => Fault::TooLarge,
+        Err(_) => Fault::Malformed,
+    };
+    let mut response = fault.render(Method::Info, Version::V1);
+    if on_http1 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
 }
 
 /// Finishes every request that was begun, also when its client hangs up in the middle: a signature that was counted is recorded, a PIN

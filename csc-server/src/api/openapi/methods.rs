@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    Answer, Body, Operation,
+    Answer, Body, Operation, Security,
     schema::{
         and, answer, base64, client_data, digest_algorithm, digests, flag, list, one_of, reference,
         request, seconds, signature_algorithm, text,
@@ -96,12 +96,13 @@ pub(super) fn operation(method: Method, version: Version) -> Operation {
     Operation {
         summary,
         security: match method {
-            Method::Info => &[],
-            Method::AuthLogin => &["holder"],
-            _ => &["token"],
+            Method::Info => Security::Public,
+            Method::AuthLogin => Security::ShownOrInBody("holder"),
+            _ => Security::Shown("token"),
         },
         parameters: vec![],
-        body: Body::json(takes),
+        // Without a body info is asked for nothing.
+        body: Body::json(takes, method != Method::Info),
         answers: gives,
     }
 }

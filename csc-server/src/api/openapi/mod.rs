@@ -18,11 +18,20 @@ use super::dialect::{Method, Version};
 /// What is called, what it takes, and what it gives.
 struct Operation {
     summary: &'static str,
-    /// The schemes, each of them enough; none for what is public.
-    security: &'static [&'static str],
+    security: Security,
     parameters: Vec<Value>,
     body: Option<Body>,
     answers: Vec<Answer>,
+}
+
+/// Who may call.
+enum Security {
+    /// Everybody.
+    Public,
+    /// Who shows this; nobody without.
+    Shown(&'static str),
+    /// Who shows this, or proves himself in the body.
+    ShownOrInBody(&'static str),
 }
 
 /// A request's body.
@@ -107,7 +116,12 @@ impl Operation {
             Answer::refusal(500, "A failure of the service.", &[]),
             Answer::refusal(503, "Full, or a part is not there.", &["Retry-After"]),
         ];
-        let unauthorised = (!self.security.is_empty()).then(|| {
+        let (security, public) = match self.security {
+            Security::Public => (json!([]), true),
+            Security::Shown(scheme) => (json!([{ scheme: [] }]), false),
+            Security::ShownOrInBody(scheme) => (json!([{ scheme: [] }, {}]), false),
+        };
+        let unauthorised = (!public).then(|| {
             Answer::refusal(
                 401,
                 "Not known, or not known any more.",
@@ -117,11 +131,6 @@ impl Operation {
         let answers = self.answers.into_iter().chain(refusals).chain(unauthorised);
         let responses: Map<_, _> = answers
             .map(|answer| (answer.status.to_string(), answer.render()))
-            .collect();
-        let security: Vec<_> = self
-            .security
-            .iter()
-            .map(|name| json!({ *name: [] }))
             .collect();
         let mut operation = json!({
             "operationId": id, "tags": [tag], "summary": self.summary, "security": security, "responses": responses,
@@ -141,10 +150,10 @@ impl Operation {
 }
 
 impl Body {
-    fn json(schema: Value) -> Option<Self> {
+    fn json(schema: Value, required: bool) -> Option<Self> {
         Some(Self {
             media_type: "application/json",
-            required: true,
+            required,
             schema,
         })
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    Answer, Body, Operation,
+    Answer, Body, Operation, Security,
     schema::{answer, one_of, request, seconds, text},
 };
 
@@ -46,7 +46,15 @@ fn form(
     if let (Some(optional), Some(client)) = (optional.as_object_mut(), client.as_object()) {
         optional.extend(client.clone());
     }
-    // A form has no null: an empty value is absence.
+    // A form has no null: an empty value is absence (RFC 6749 3.2).
+    for words in optional
+        .as_object_mut()
+        .into_iter()
+        .flat_map(|members| members.values_mut())
+        .filter_map(|schema| schema.get_mut("enum")?.as_array_mut())
+    {
+        words.push(json!(""));
+    }
     let mut schema = request(required, json!({}));
     if let (Some(members), Value::Object(optional)) = (
         schema
@@ -58,7 +66,7 @@ fn form(
     }
     Operation {
         summary,
-        security: &["client"],
+        security: Security::ShownOrInBody("client"),
         parameters: vec![],
         body: Some(Body {
             media_type: "application/x-www-form-urlencoded",
