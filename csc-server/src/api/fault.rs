@@ -237,7 +237,7 @@ fn credential_said(error: &credential::Error, method: Method, version: Version) 
     let request = |text: &str| (StatusCode::BAD_REQUEST, "invalid_request", text.to_owned());
     let v1 = version == Version::V1;
     match error {
-        Error::Unknown => request("Invalid parameter credentialID"),
+        Error::Unknown | Error::WrongMode => request("Invalid parameter credentialID"),
         Error::Disabled => request("The credential identified by credentialID is disabled"),
         Error::CertificateExpired { .. } if method == Method::CredentialsAuthorize => {
             request("The credential identified by credentialID is disabled")
@@ -278,8 +278,15 @@ fn credential_said(error: &credential::Error, method: Method, version: Version) 
         Error::SadExpired => request("SAD expired"),
         Error::NotAuthorised if v1 => request("Hash is not authorized by the SAD."),
         Error::NotAuthorised => request("Hash is not authorized by the SAD"),
-        // No method of the API takes a PUK or changes a state.
-        Error::WrongPuk | Error::PukLocked | Error::WrongState(_) => request(MALFORMED),
+        Error::TooSoon { .. } => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "temporarily_unavailable",
+            "Too many requests; see Retry-After".into(),
+        ),
+        // No method of the API takes a PUK, changes a state or gives a mandate.
+        Error::WrongPuk | Error::PukLocked | Error::WrongState(_) | Error::Terms(_) => {
+            request(MALFORMED)
+        }
         Error::Damaged | Error::Store(_) | Error::Hsm(_) => (
             StatusCode::INTERNAL_SERVER_ERROR,
             "server_error",
@@ -330,6 +337,7 @@ impl From<credential::Error> for Fault {
         match error {
             credential::Error::Store(error) => error.into(),
             credential::Error::Hsm(error) => error.into(),
+            credential::Error::TooSoon { retry_after } => Self::TooManyRequests(retry_after),
             error => Self::Credential(error),
         }
     }

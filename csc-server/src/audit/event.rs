@@ -331,6 +331,35 @@ pub enum Event {
         hashes: Vec<String>,
         reason: String,
     },
+    /// The holder lets a client sign without him: so many signatures, so many in a period of milliseconds, until then.
+    MandateCreated {
+        activation: String,
+        credential: String,
+        client: String,
+        count: u32,
+        rate: u32,
+        period: i64,
+        expires: i64,
+        record: String,
+    },
+    /// With the intent to sign, and of the same version.
+    MandateUsed {
+        activation: String,
+        credential: String,
+        client: String,
+        request: String,
+        version: i64,
+        remaining: i64,
+        next_position: i64,
+        period_start: i64,
+        period_used: i64,
+    },
+    MandateEnded {
+        activation: String,
+        credential: String,
+        client: String,
+        version: i64,
+    },
     /// Before the HSM acts.
     SignStarted {
         activation: String,

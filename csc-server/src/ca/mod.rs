@@ -5,12 +5,14 @@ mod issue;
 mod profile;
 mod qc;
 mod request;
+mod said;
 mod subject;
 
 use hsm_adapter::HsmError;
 
 pub use issue::{Ca, create_root, random_serial, validity_of};
 pub use profile::Profile;
+pub use said::{Said, said};
 pub use subject::{CaName, Subject};
 
 /// The label of the CA's key in the issuer slot.

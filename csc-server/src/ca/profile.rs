@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use der::Any;
 use der::asn1::{ObjectIdentifier, OctetString};
 use spki::SubjectPublicKeyInfoRef;
 use x509_cert::TbsCertificate;
 use x509_cert::builder::profile::BuilderProfile;
-use x509_cert::ext::pkix::certpolicy::PolicyInformation;
+use x509_cert::ext::pkix::certpolicy::{
+    DisplayText, PolicyInformation, PolicyQualifierInfo, UserNotice,
+};
 use x509_cert::ext::pkix::{
     AuthorityKeyIdentifier, BasicConstraints, CertificatePolicies, KeyUsage, KeyUsages,
     SubjectKeyIdentifier,
@@ -24,6 +27,8 @@ pub struct Profile {
     pub validity: Duration,
     /// Certificate policies; none leaves the extension out.
     pub policies: Vec<ObjectIdentifier>,
+    /// What the certificate of an automatic procedure says of itself: a notice to who reads it, beside each policy.
+    pub notice: Option<String>,
     /// QCStatements; none leaves the extension out. What is not true must not stand here, `Sscd` above all.
     pub qc_statements: Vec<QcStatement>,
 }
@@ -33,8 +38,42 @@ impl From<&config::Certificate> for Profile {
         Self {
             validity: days(config.days),
             policies: config.policies.clone(),
+            notice: Some(config.automatic_notice.clone()),
             qc_statements: config.qc_statements.clone(),
         }
+    }
+}
+
+/// anyPolicy, RFC 5280, 4.2.1.4: where a notice stands alone.
+const ANY_POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.32.0");
+/// id-qt-unotice.
+const USER_NOTICE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.2.2");
+
+impl Profile {
+    fn policies(&self) -> der::Result<CertificatePolicies> {
+        let qualifiers = match &self.notice {
+            None => None,
+            Some(text) => {
+                let notice = UserNotice {
+                    notice_ref: None,
+                    explicit_text: Some(DisplayText::Utf8String(text.clone())),
+                };
+                Some(vec![PolicyQualifierInfo {
+                    policy_qualifier_id: USER_NOTICE,
+                    qualifier: Some(Any::encode_from(&notice)?),
+                }])
+            }
+        };
+        let alone = [ANY_POLICY];
+        let policies = match (self.policies.as_slice(), &qualifiers) {
+            ([], Some(_)) => &alone,
+            (policies, _) => policies,
+        };
+        let policy = |oid: &ObjectIdentifier| PolicyInformation {
+            policy_identifier: *oid,
+            policy_qualifiers: qualifiers.clone(),
+        };
+        Ok(CertificatePolicies(policies.iter().map(policy).collect()))
     }
 }
 
@@ -75,12 +114,8 @@ impl BuilderProfile for EndEntity<'_> {
             SubjectKeyIdentifier::try_from(key)?.to_extension(subject, &[])?,
             KeyUsage(KeyUsages::NonRepudiation.into()).to_extension(subject, &[])?,
         ];
-        if !self.profile.policies.is_empty() {
-            let policy = |oid: &ObjectIdentifier| PolicyInformation {
-                policy_identifier: *oid,
-                policy_qualifiers: None,
-            };
-            let policies = CertificatePolicies(self.profile.policies.iter().map(policy).collect());
+        let policies = self.profile.policies()?;
+        if !policies.0.is_empty() {
             extensions.push(policies.to_extension(subject, &[])?);
         }
         if !self.profile.qc_statements.is_empty() {

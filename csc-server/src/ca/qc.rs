@@ -1,7 +1,7 @@
 //! Qualified certificate statements (RFC 3739, 3.2.6; ETSI EN 319 412-5).
 
 use der::asn1::{Ia5StringRef, ObjectIdentifier, PrintableStringRef};
-use der::{Any, Encode, Sequence};
+use der::{Any, Decode, Encode, Sequence};
 
 use crate::config::{QcStatement, QcType};
 
@@ -27,6 +27,40 @@ struct Statement {
 struct PdsLocation<'a> {
     url: Ia5StringRef<'a>,
     language: PrintableStringRef<'a>,
+}
+
+/// The statements of a certificate.
+#[derive(Default)]
+pub(super) struct Claims {
+    pub(super) statements: Vec<ObjectIdentifier>,
+    seal: bool,
+}
+
+impl Claims {
+    /// From the value of the extension.
+    pub(super) fn read(value: &[u8]) -> der::Result<Self> {
+        let mut claims = Self::default();
+        for Statement { id, info } in Vec::<Statement>::from_der(value)? {
+            if let (TYPE, Some(info)) = (id, info) {
+                let types = info.decode_as::<Vec<ObjectIdentifier>>()?;
+                claims.seal = types.contains(&TYPE_ESEAL);
+            }
+            claims.statements.push(id);
+        }
+        Ok(claims)
+    }
+
+    /// Qualified, and with its key in a qualified device: a qualified signature or seal; without the device an advanced one.
+    pub(super) fn qualifier(&self) -> Option<&'static str> {
+        let says = |id| self.statements.contains(&id);
+        match (says(COMPLIANCE), says(SSCD), self.seal) {
+            (false, _, _) => None,
+            (true, true, false) => Some("eu_eidas_qes"),
+            (true, false, false) => Some("eu_eidas_aesqc"),
+            (true, true, true) => Some("eu_eidas_qeseal"),
+            (true, false, true) => Some("eu_eidas_aesealqc"),
+        }
+    }
 }
 
 /// The value of the extension: each statement once, those with several values gathered.

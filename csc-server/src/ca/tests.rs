@@ -60,7 +60,10 @@ fn subject() -> Subject {
 }
 
 fn profile() -> Profile {
-    Profile::from(&crate::config::Certificate::default())
+    Profile {
+        notice: None,
+        ..Profile::from(&crate::config::Certificate::default())
+    }
 }
 
 /// A key that somebody else made, with its request.
@@ -352,6 +355,43 @@ async fn a_certificate_that_is_not_the_one_asked_for_is_not_given_out() {
         problem(issue::check(&der[1..], &key.spki, &ca_key)),
         format!("{made} does not parse")
     );
+}
+
+#[tokio::test]
+async fn the_certificate_of_an_automatic_procedure_says_so_to_who_reads_it() {
+    let (ca, _issuer) = ca(KeyAlgorithm::P256).await;
+    let key = holder_key(KeyAlgorithm::P256).await;
+    for (policies, named) in [
+        (vec![], "X509v3 Any Policy"),
+        (
+            vec!["1.3.6.1.4.1.32473.1".parse().unwrap()],
+            "1.3.6.1.4.1.32473.1",
+        ),
+    ] {
+        let profile = Profile {
+            policies,
+            ..Profile::from(&crate::config::Certificate::default())
+        };
+        let subject = subject();
+        let issued = ca.issue(&profile, &subject, &key.spki, &key.request, SERIAL, NOW);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("holder.der"), issued.await.unwrap()).unwrap();
+        let arguments = [
+            "x509",
+            "-inform",
+            "DER",
+            "-in",
+            "holder.der",
+            "-noout",
+            "-text",
+        ];
+        let text = openssl(&arguments, folder.path());
+        assert!(text.contains(&format!("Policy: {named}")), "{text}");
+        assert!(
+            text.contains("Explicit Text: Valido solo per firme"),
+            "{text}"
+        );
+    }
 }
 
 #[tokio::test]

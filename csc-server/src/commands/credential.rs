@@ -11,11 +11,12 @@ use super::{
     terminal::{code, new_secret, say, secret},
 };
 use crate::{
-    credential::{Credential, Expired, Keys, Status},
+    credential::{Credential, Expired, Keys, Mode, Status},
     enrolment::{Enrolment, NewPin, Request, Terms},
     factor::{Error as FactorError, Otp, Purpose},
     holder::Holder,
     ids::{ClientId, CredentialId, FactorId},
+    oauth::client::Client,
 };
 
 #[derive(Debug, Subcommand)]
@@ -63,6 +64,9 @@ pub(super) struct Add {
     /// Most signatures of one authorisation.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     multisign: Option<u32>,
+    /// How it is authorised: explicit, or automatic (by mandates alone, with a certificate that says so).
+    #[arg(long, default_value = "explicit")]
+    mode: Mode,
     /// What the holder sees it called.
     #[arg(long)]
     description: Option<String>,
@@ -114,7 +118,7 @@ async fn destroy_expired(context: &Context) -> Result<()> {
 }
 
 impl Which {
-    async fn open(self, context: &Context) -> Result<Opened<'_>> {
+    pub(super) async fn open(self, context: &Context) -> Result<Opened<'_>> {
         let id = CredentialId::new(self.credential);
         let found = Credential::by_id(&context.store, &id).await?;
         let vault = context.vault()?;
@@ -128,11 +132,11 @@ impl Which {
 }
 
 /// A credential, and what its holder may do with it at the terminal.
-struct Opened<'a> {
+pub(super) struct Opened<'a> {
     context: &'a Context,
     vault: Vault,
-    keys: Keys,
-    credential: Credential,
+    pub(super) keys: Keys,
+    pub(super) credential: Credential,
 }
 
 impl Opened<'_> {
@@ -169,6 +173,14 @@ impl Opened<'_> {
 
     /// A code for this purpose: sent first, unless the holder's device makes it.
     async fn code(&self, purpose: Purpose) -> Result<Otp> {
+        let client = self.context.clients()?.find(&ClientId::direct()).await?;
+        let client =
+            client.context("there is no client 'direct' yet; run `csc-server slot init`")?;
+        self.code_for(&client, purpose).await
+    }
+
+    /// The same, naming this client.
+    pub(super) async fn code_for(&self, client: &Client, purpose: Purpose) -> Result<Otp> {
         let context = self.context;
         let factors = context.factors(&self.vault);
         let factor = factors
@@ -176,11 +188,8 @@ impl Opened<'_> {
             .await?
             .context("the credential has lost its factor")?;
         let holder = self.holder().await?;
-        let client = context.clients()?.find(&ClientId::direct()).await?;
-        let client =
-            client.context("there is no client 'direct' yet; run `csc-server slot init`")?;
         match factors
-            .send(&factor, &self.credential, &holder, &client, purpose)
+            .send(&factor, &self.credential, &holder, client, purpose)
             .await
         {
             Ok(()) => say("A code is being sent by the running service."),
@@ -195,7 +204,7 @@ impl Opened<'_> {
         new_pin(&[holder.user_name.as_str(), &holder.email])
     }
 
-    async fn holder(&self) -> Result<Holder> {
+    pub(super) async fn holder(&self) -> Result<Holder> {
         let accounts = self.context.accounts(&self.vault);
         let holder = accounts.by_id(&self.credential.holder).await?;
         holder.context("the credential has lost its holder")
@@ -253,6 +262,7 @@ impl Add {
         let certificate = &context.config.certificate;
         let request = Request {
             algorithm: self.key.unwrap_or(certificate.key),
+            mode: self.mode,
             factor,
             description: self
                 .description
@@ -280,7 +290,7 @@ impl Add {
     }
 }
 
-fn pin(what: &str) -> Result<Pin> {
+pub(super) fn pin(what: &str) -> Result<Pin> {
     Pin::parse(&secret(what)?).context("a PIN has exactly 8 digits")
 }
 

@@ -9,6 +9,7 @@ mod context;
 mod credential;
 mod history;
 mod holder;
+mod mandate;
 mod mass;
 mod operator;
 mod otp;
@@ -61,6 +62,9 @@ enum Command {
     /// Keys with certificates.
     #[command(subcommand)]
     Credential(credential::Command),
+    /// What holders let applications sign without them.
+    #[command(subcommand)]
+    Mandate(mandate::Command),
     /// Signing applications.
     #[command(subcommand)]
     Client(client::Command),
@@ -103,6 +107,7 @@ pub async fn run() -> ExitCode {
         Command::Holder(command) => command.run(caller).await,
         Command::Otp(command) => command.run(caller).await,
         Command::Credential(command) => command.run(caller).await,
+        Command::Mandate(command) => command.run(caller).await,
         Command::Client(command) => command.run(caller).await,
         Command::Audit(command) => command.run(caller).await,
         Command::History(history) => history.run(caller).await,

@@ -21,6 +21,8 @@ pub struct Certificate {
     /// Certificate policies, in dotted form.
     #[serde(deserialize_with = "oids")]
     pub policies: Vec<ObjectIdentifier>,
+    /// What the certificates of automatic procedures say of themselves, beside each policy (DPCM 22 February 2013, 5(2)).
+    pub automatic_notice: String,
     /// Statements about the qualification of certificates (ETSI EN 319 412-5). None by default.
     pub qc_statements: Vec<QcStatement>,
     /// The provider's legal name: organizationName of the CA; `info.name` when not said.
@@ -65,12 +67,15 @@ pub enum QcType {
     Eseal,
 }
 
+const AUTOMATIC: &str = "Valido solo per firme apposte con procedura automatica. Valid only for signatures made by automatic procedure.";
+
 impl Default for Certificate {
     fn default() -> Self {
         Self {
             days: 1095,
             key: KeyAlgorithm::P256,
             policies: Vec::new(),
+            automatic_notice: AUTOMATIC.to_owned(),
             qc_statements: Vec::new(),
             organization: String::new(),
             ca_name: "Signing CA".to_owned(),
@@ -95,6 +100,14 @@ impl Certificate {
                     "write a name of 1 to 64 characters",
                 ));
             }
+        }
+        // RFC 5280, 4.2.1.4: explicitText has at most 200 characters.
+        if self.automatic_notice.trim().is_empty() || self.automatic_notice.chars().count() > 200 {
+            return Err(ConfigError::key(
+                "certificate.automatic_notice",
+                format!("found '{}'", self.automatic_notice),
+                "write 1 to 200 characters",
+            ));
         }
         if self.key == KeyAlgorithm::Rsa2048 {
             let remedy = "use rsa-3072, rsa-4096, p256, p384 or p521";

@@ -3,7 +3,7 @@
 use hsm_adapter::{Content, Factor as Proven, Pin, Secret, version_of};
 
 use super::{
-    Credential, Error, Keys, Order,
+    Credential, Error, Keys, Mode, Order,
     refusal::{Asked, refused},
     sad,
 };
@@ -107,6 +107,9 @@ impl Keys {
         approval: Approval,
         now: Millis,
     ) -> Result<Issued, Error> {
+        if credential.mode == Mode::Automatic {
+            return Err(Error::WrongMode);
+        }
         self.may_sign(credential, now)?;
         let factor = self.factor(credential).await?;
         let claim = self
@@ -250,10 +253,7 @@ impl Keys {
         let ends = content.issued + sad::millis(self.policy.authorization_lifetime);
         self.store
             .write(async move |tx| {
-                const RIGHT: &str =
-                    "UPDATE credential SET pin_failures = 0, version = version + 1 WHERE id = $1 RETURNING version";
-                let row = tx.find(RIGHT, params![&credential.id]).await?;
-                let version = row.ok_or(StoreError::Corrupt("a credential in use"))?.get(0)?;
+                sad::pin_was_right(tx, &credential, &client, content.issued).await?;
                 tx.execute(
                     "INSERT INTO activation (id, version, kind, credential, client, grant_id, secret_hash, content, wrapped, masters, state, remaining,
                          expires, ends, created)
@@ -274,8 +274,6 @@ impl Keys {
                     ],
                 )
                 .await?;
-                let pin_ok = Event::PinOk { credential: credential.id.to_string(), client: client.to_string(), version };
-                audit::record(tx, content.issued, &credential.pseudonym, &pin_ok);
                 let issued = Event::SadIssued {
                     activation: id.to_string(),
                     credential: credential.id.to_string(),

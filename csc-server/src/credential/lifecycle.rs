@@ -1,6 +1,7 @@
 //! The states of a credential: active ⇄ suspended, and revoked from either, for good. Each move is one transaction with its audit row; what was
 //! authorised before ends with it.
 
+use hsm_adapter::Terms;
 use sha2::{Digest, Sha256};
 
 use super::{Credential, Error, Keys, Status, TABLE};
@@ -56,7 +57,7 @@ impl Keys {
             .write(async move |tx| {
                 const SQL: &str = "UPDATE activation SET state = 'revoked', version = version + 1
                                    WHERE grant_id = $1 AND state IN ('active', 'spent')
-                                   RETURNING id, credential, client, version";
+                                   RETURNING id, credential, client, version, kind";
                 let ended = tx.query(SQL, params![grant.as_str()]).await?;
                 record_ended(tx, ended, now).await
             })
@@ -166,25 +167,49 @@ pub(super) async fn end_activations(
 ) -> Result<(), StoreError> {
     const SQL: &str = "UPDATE activation SET state = 'revoked', version = version + 1
                        WHERE credential = $1 AND state IN ('active', 'spent')
-                       RETURNING id, credential, client, version";
+                       RETURNING id, credential, client, version, kind";
     let ended = tx.query(SQL, params![&credential.id]).await?;
     record_ended(tx, ended, now).await
 }
 
-/// Records each activation that was ended: identifier, credential, client, version.
-async fn record_ended(tx: &mut Tx, ended: Vec<Row>, now: Millis) -> Result<(), StoreError> {
-    for mut row in ended {
+/// Records each activation that was ended: identifier, credential, client, version, kind.
+pub(super) async fn record_ended(
+    tx: &mut Tx,
+    rows: Vec<Row>,
+    now: Millis,
+) -> Result<(), StoreError> {
+    for mut row in rows {
         let credential: String = row.get(1)?;
         let person = pseudonym(tx, &credential).await?;
-        let revoked = Event::SadRevoked {
-            activation: row.get(0)?,
-            credential,
-            client: row.get(2)?,
-            version: row.get(3)?,
-        };
-        audit::record(tx, now, &person, &revoked);
+        let kind: String = row.get(4)?;
+        let event = ended(&kind, row.get(0)?, credential, row.get(2)?, row.get(3)?);
+        audit::record(tx, now, &person, &event);
     }
     Ok(())
+}
+
+/// How the end of an activation of this kind is told.
+pub(super) fn ended(
+    kind: &str,
+    activation: String,
+    credential: String,
+    client: String,
+    version: i64,
+) -> Event {
+    if kind == Terms::KIND {
+        return Event::MandateEnded {
+            activation,
+            credential,
+            client,
+            version,
+        };
+    }
+    Event::SadRevoked {
+        activation,
+        credential,
+        client,
+        version,
+    }
 }
 
 /// How the audit log calls the holder of a credential.

@@ -7,6 +7,8 @@ mod authorise;
 mod expiry;
 pub mod history;
 mod lifecycle;
+pub mod mandate;
+mod mode;
 mod order;
 mod owned;
 mod permit;
@@ -22,6 +24,7 @@ use subtle::ConstantTimeEq;
 
 pub use authorise::{Approval, Issued};
 pub use expiry::Expired;
+pub use mode::Mode;
 pub use order::{Hash, Order, SignOrder, Work};
 pub use owned::{Credential, Status, TABLE};
 pub use permit::{Permit, SIGNINGS};
@@ -74,6 +77,18 @@ pub enum Error {
     /// Not the code, or no longer.
     #[error("wrong OTP")]
     WrongOtp,
+    /// The credential is not authorised this way.
+    #[error("the credential is not authorised this way")]
+    WrongMode,
+    /// A mandate with bounds that none may have.
+    #[error("{0}")]
+    Terms(&'static str),
+    /// More signatures than the mandate has left for this while.
+    #[error("more signatures than the mandate's rate")]
+    TooSoon {
+        /// When its next period begins.
+        retry_after: Duration,
+    },
     /// More signatures than one authorisation of this credential may have.
     #[error("too many signatures")]
     TooMany,

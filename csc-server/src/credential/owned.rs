@@ -4,7 +4,7 @@ use hsm_adapter::{Cost, KeyAlgorithm, SealedKey, SealedPuk};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::Error;
+use super::{Error, Mode};
 use crate::{
     audit,
     clock::Millis,
@@ -20,7 +20,7 @@ pub const TABLE: audit::Table = audit::table!(
     key ["id"],
     told ["version", "pin_failures", "puk_failures", "unblocks"],
     recorded [
-        "holder", "factor", "status", "description", "multisign", "generation", "algorithm", "spki", "spki_hash",
+        "holder", "factor", "status", "mode", "description", "multisign", "generation", "algorithm", "spki", "spki_hash",
         "pin_check", "pin_salt", "pin_cost", "puk_salt", "puk_cost", "puk_check", "certificate", "not_before", "not_after",
         "created", "length(key_blob)", "length(w_pin)", "length(w_puk)", "CASE WHEN store IS NULL THEN 0 ELSE 1 END",
     ]
@@ -67,6 +67,8 @@ pub struct Credential {
     pub factor: FactorId,
     /// State.
     pub status: Status,
+    /// How it is authorised.
+    pub mode: Mode,
     /// What people call it.
     pub description: String,
     /// Most signatures of one authorisation.
@@ -90,7 +92,7 @@ macro_rules! select {
         concat!(
             "SELECT c.id, c.holder, h.pseudonym, c.factor, c.status, c.description, c.multisign, c.generation, c.algorithm, c.spki,
                  c.key_blob, c.w_pin, c.pin_check, c.pin_salt, c.pin_cost, c.masters, c.certificate, c.not_before, c.not_after,
-                 c.record_mac, h.status, c.puk_salt, c.puk_cost, c.puk_check, c.w_puk, c.puk_masters
+                 c.record_mac, h.status, c.puk_salt, c.puk_cost, c.puk_check, c.w_puk, c.puk_masters, c.mode
              FROM credential c JOIN holder h ON h.id = c.holder WHERE ",
             $where
         )
@@ -204,6 +206,7 @@ impl Credential {
             holder: self.holder.as_str(),
             factor: self.factor.as_str(),
             status: self.status.name(),
+            mode: self.mode.name(),
             description: &self.description,
             multisign: self.multisign,
             generation: key.generation,
@@ -236,6 +239,7 @@ struct Record<'a> {
     holder: &'a str,
     factor: &'a str,
     status: &'a str,
+    mode: &'a str,
     description: &'a str,
     multisign: u32,
     generation: u32,
@@ -293,6 +297,10 @@ fn read(mut row: Row) -> Result<Credential, StoreError> {
         pseudonym: row.get(2)?,
         factor: FactorId::new(row.get::<String>(3)?),
         status,
+        mode: row
+            .get::<String>(26)?
+            .parse()
+            .map_err(|_| StoreError::Corrupt("the mode of a credential"))?,
         description: row.get(5)?,
         multisign: row.get(6)?,
         key,

@@ -14,7 +14,7 @@ use hsm_adapter::{Activation, Content, DigestAlgorithm, Secret, version_of};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Credential, Error, Hash, Issued, Keys, Work, lifecycle,
+    Credential, Error, Hash, Issued, Keys, Mode, Work, lifecycle,
     permit::{Permit, Started},
     refusal::{Asked, refused},
 };
@@ -24,14 +24,14 @@ use crate::{
     ids::{ActivationId, ClientId},
     oauth::ServiceAccess,
     params,
-    store::{Store, StoreError},
+    store::{Store, StoreError, Tx},
 };
 
 /// What the audit log vouches for of activations.
 pub const TABLE: audit::Table = audit::table!(
     "activation",
     key ["id"],
-    told ["version", "state", "remaining"],
+    told ["version", "state", "remaining", "next_position", "period_start", "period_used"],
     recorded [
         "kind", "credential", "client", "grant_id", "secret_hash", "content", "wrapped", "expires", "ends", "created",
     ]
@@ -39,9 +39,9 @@ pub const TABLE: audit::Table = audit::table!(
 
 /// A SAD as a client presented it. Prints nothing but its identifier.
 #[derive(Debug)]
-struct Sad {
-    id: ActivationId,
-    secret: Secret,
+pub(super) struct Sad {
+    pub(super) id: ActivationId,
+    pub(super) secret: Secret,
 }
 
 /// An activation as stored.
@@ -73,6 +73,10 @@ impl Sad {
         work: Work,
         request: &str,
     ) -> Result<Permit, Error> {
+        if credential.mode == Mode::Automatic {
+            let redeemed = keys.redeem_mandate(self, now, access, credential, work, request);
+            return redeemed.await;
+        }
         let store = &keys.store;
         let stored = self.find(store, &access.client, credential, now).await?;
         keys.may_sign(credential, now)?;
@@ -188,7 +192,7 @@ impl Sad {
 
 impl Keys {
     /// Redeems the SAD for a permit: one statement decides secret, client, credential, state, time and count; each approved hash is
-    /// marked as signed; the intent is recorded. When this returns, all of it is durable. A crash from here on loses at most
+    /// marked as signed; the intent is recorded. A mandate is redeemed the same way. When this returns, all of it is durable. A crash from here on loses at most
     /// the signature, never the count. A refusal is recorded too.
     ///
     /// # Errors
@@ -268,7 +272,7 @@ impl Keys {
                     .find(
                         "UPDATE activation SET state = 'revoked', version = version + 1
                          WHERE id = $1 AND secret_hash = $2 AND client = $3 AND state IN ('active', 'spent')
-                         RETURNING content, wrapped, credential, version",
+                         RETURNING content, wrapped, credential, version, kind",
                         params![&id, hash, &client],
                     )
                     .await?;
@@ -276,12 +280,9 @@ impl Keys {
                 let (content, wrapped): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
                 let credential: String = row.get(2)?;
                 let person = lifecycle::pseudonym(tx, &credential).await?;
-                let event = Event::SadRevoked {
-                    activation: id.to_string(),
-                    credential,
-                    client: client.to_string(),
-                    version: row.get(3)?,
-                };
+                let (kind, version): (String, i64) = (row.get(4)?, row.get(3)?);
+                let (activation, client) = (id.to_string(), client.to_string());
+                let event = lifecycle::ended(&kind, activation, credential, client, version);
                 audit::record(tx, now, &person, &event);
                 Ok(Some((content, wrapped)))
             })
@@ -352,6 +353,9 @@ impl Keys {
     ) -> Result<Issued, Error> {
         const SIGNED: &str = "SELECT position FROM signing WHERE activation = $1";
         let now = self.clock.now();
+        if credential.mode == Mode::Automatic {
+            return Err(Error::InvalidSad);
+        }
         let stored = sad
             .find(&self.store, &access.client, credential, now)
             .await?;
@@ -484,6 +488,26 @@ fn narrowed(approved: &[String], signed: &[usize], asked: &[Hash]) -> Result<Vec
         *slot = hash;
     }
     Ok(left)
+}
+
+/// Sets the count of wrong PINs back, and records that the PIN was right.
+pub(super) async fn pin_was_right(
+    tx: &mut Tx,
+    credential: &Credential,
+    client: &ClientId,
+    now: Millis,
+) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE credential SET pin_failures = 0, version = version + 1 WHERE id = $1 RETURNING version";
+    let row = tx.find(SQL, params![&credential.id]).await?;
+    let pin_ok = Event::PinOk {
+        credential: credential.id.to_string(),
+        client: client.to_string(),
+        version: row
+            .ok_or(StoreError::Corrupt("a credential in use"))?
+            .get(0)?,
+    };
+    audit::record(tx, now, &credential.pseudonym, &pin_ok);
+    Ok(())
 }
 
 pub(super) fn wire(id: &ActivationId, secret: &Secret) -> String {

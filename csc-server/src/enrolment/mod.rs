@@ -14,7 +14,7 @@ use crate::{
     ca::{self, Ca},
     clock::{Clock, Millis},
     config::{Algorithms, PukPolicy},
-    credential::{self, Credential, Status},
+    credential::{self, Credential, Mode, Status},
     holder::Holder,
     ids::{CredentialId, FactorId},
     params,
@@ -58,6 +58,8 @@ pub const PUBLIC_KEYS: audit::Table =
 pub struct Request {
     /// Key type.
     pub algorithm: KeyAlgorithm,
+    /// How it is authorised.
+    pub mode: Mode,
     /// The OTP factor that goes with it.
     pub factor: FactorId,
     /// What people call it.
@@ -117,6 +119,9 @@ impl Enrolment {
             return Err(Error::AlgorithmEnded(request.algorithm.name()));
         }
         let mut profile = self.profile.clone();
+        if request.mode != Mode::Automatic {
+            profile.notice = None;
+        }
         if let Some(end) = self.algorithms.ends(request.algorithm).sign {
             // No certificate outlives its algorithm.
             let left = Duration::from_millis(u64::try_from(end - now).unwrap_or_default());
@@ -174,6 +179,7 @@ impl Enrolment {
             pseudonym: holder.pseudonym.clone(),
             factor: request.factor,
             status: Status::Active,
+            mode: request.mode,
             description: request.description,
             multisign: request.multisign,
             key,
@@ -255,9 +261,9 @@ async fn insert(tx: &mut Tx, made: &Credential, now: Millis) -> Result<(), Store
         "INSERT INTO credential (id, version, holder, factor, status, description, multisign, generation, algorithm, spki,
              spki_hash, key_blob, w_pin, pin_check, pin_salt, pin_cost, masters, pin_failures, certificate,
              not_before, not_after, record_mac, created, puk_salt, puk_cost, puk_check, puk_masters, w_puk,
-             store, puk_failures, unblocks)
+             store, puk_failures, unblocks, mode)
          VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0, $17, $18, $19, $20, $21,
-             $22, $23, $24, $25, $26, $27, 0, 0)",
+             $22, $23, $24, $25, $26, $27, 0, 0, $28)",
         params![
             &made.id,
             &made.holder,
@@ -285,7 +291,8 @@ async fn insert(tx: &mut Tx, made: &Credential, now: Millis) -> Result<(), Store
             puk.as_ref().map(|puk| puk.check.clone()),
             puk.as_ref().map(|puk| puk.masters),
             w_puk.clone(),
-            credential::oldest(&key.key_blob, &key.w_pin, w_puk.as_deref())
+            credential::oldest(&key.key_blob, &key.w_pin, w_puk.as_deref()),
+            made.mode.name()
         ],
     )
     .await

@@ -45,6 +45,8 @@ pub enum Purpose {
     ChangePin,
     /// The use of the PUK.
     Unblock,
+    /// A mandate for automatic signature.
+    Mandate,
 }
 
 impl Purpose {
@@ -54,6 +56,7 @@ impl Purpose {
             Self::Sign => "sign",
             Self::ChangePin => "change-pin",
             Self::Unblock => "unblock",
+            Self::Mandate => "mandate",
         }
     }
 

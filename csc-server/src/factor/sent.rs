@@ -105,6 +105,12 @@ impl Factors {
                 client: client.registration.name.clone(),
                 valid_minutes,
             },
+            Purpose::Mandate => Message::MandateCode {
+                code,
+                credential: credential.description.clone(),
+                client: client.registration.name.clone(),
+                valid_minutes,
+            },
             Purpose::ChangePin | Purpose::Unblock => Message::PinCode {
                 code,
                 credential: credential.description.clone(),

@@ -188,6 +188,23 @@ enum Told {
         activation: String,
         version: i64,
     },
+    MandateCreated {
+        activation: String,
+        count: i64,
+        record: String,
+    },
+    MandateUsed {
+        activation: String,
+        version: i64,
+        remaining: i64,
+        next_position: i64,
+        period_start: Millis,
+        period_used: i64,
+    },
+    MandateEnded {
+        activation: String,
+        version: i64,
+    },
     SignStarted {
         activation: String,
         version: i64,
@@ -493,7 +510,39 @@ fn of_activation(told: &Told, time: Millis) -> Vec<Change> {
             let deeds = vec![Record(record.clone()), set("state", "active")];
             vec![of(activation, *version, deeds)]
         }
+        Told::MandateCreated {
+            activation,
+            count,
+            record,
+        } => {
+            let mut deeds = vec![Made, Record(record.clone())];
+            deeds.extend([set("state", "active"), set("remaining", count)]);
+            deeds.extend(["next_position", "period_used"].map(|column| set(column, 0)));
+            deeds.push(set("period_start", time));
+            vec![of(activation, 1, deeds)]
+        }
+        Told::MandateUsed {
+            activation,
+            version,
+            remaining,
+            next_position,
+            period_start,
+            period_used,
+        } => {
+            let state = if *remaining == 0 { "used" } else { "active" };
+            let deeds = vec![
+                set("state", state),
+                Raise("next_position".into(), *next_position),
+                set("period_start", period_start),
+                set("period_used", period_used),
+            ];
+            vec![of(activation, *version, deeds)]
+        }
         Told::SadRevoked {
+            activation,
+            version,
+        }
+        | Told::MandateEnded {
             activation,
             version,
         } => vec![of(activation, *version, vec![set("state", "revoked")])],

@@ -100,6 +100,12 @@ fn a_name_chosen_by_an_application_adds_no_line() {
 fn every_message_has_a_text_in_both_languages() {
     for message in [
         code(),
+        Message::MandateCode {
+            code: CODE.to_owned().into(),
+            credential: "A".to_owned(),
+            client: "B".to_owned(),
+            valid_minutes: 5,
+        },
         Message::PinLocked {
             credential: "A".to_owned(),
         },

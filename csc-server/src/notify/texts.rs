@@ -26,6 +26,17 @@ pub enum Message {
         /// How long the code may be used, in minutes.
         valid_minutes: u64,
     },
+    /// A code that approves a mandate: from then on an application signs without the holder.
+    MandateCode {
+        /// The code.
+        code: Zeroizing<String>,
+        /// What the holder calls the certificate.
+        credential: String,
+        /// The application that will sign.
+        client: String,
+        /// How long the code may be used, in minutes.
+        valid_minutes: u64,
+    },
     /// The PIN of a certificate was changed.
     PinChanged {
         /// What the holder calls the certificate.
@@ -164,6 +175,54 @@ impl Message {
                      \n\
                      If you did not ask for it, do not use it and tell the service at once.\n",
                     code = code.as_str(),
+                    credential = one_line(credential),
+                    minutes = count(*valid_minutes, "minute", "minutes"),
+                ),
+            ),
+            (
+                Self::MandateCode {
+                    code,
+                    credential,
+                    client,
+                    valid_minutes,
+                },
+                true,
+            ) => rendered(
+                format!("Codice per la firma automatica di {}", one_line(client)),
+                format!(
+                    "Codice: {code}\n\
+                     \n\
+                     Serve a dare un mandato: da allora l'applicazione «{client}» firmerà da sola\n\
+                     con il suo certificato «{credential}», nei limiti che lei indica. Il codice\n\
+                     vale {minutes} e si usa una volta sola. Nessuno di noi glielo chiederà mai.\n\
+                     \n\
+                     Se non l'ha chiesto, non lo usi e avvisi subito il servizio.\n",
+                    code = code.as_str(),
+                    client = one_line(client),
+                    credential = one_line(credential),
+                    minutes = count(*valid_minutes, "minuto", "minuti"),
+                ),
+            ),
+            (
+                Self::MandateCode {
+                    code,
+                    credential,
+                    client,
+                    valid_minutes,
+                },
+                false,
+            ) => rendered(
+                format!("Code for automatic signature by {}", one_line(client)),
+                format!(
+                    "Code: {code}\n\
+                     \n\
+                     It is for a mandate: from then on the application \"{client}\" signs by itself\n\
+                     with your certificate \"{credential}\", within the bounds you set. The code is\n\
+                     valid for {minutes} and works once. Nobody from us will ever ask you for it.\n\
+                     \n\
+                     If you did not ask for it, do not use it and tell the service at once.\n",
+                    code = code.as_str(),
+                    client = one_line(client),
                     credential = one_line(credential),
                     minutes = count(*valid_minutes, "minute", "minutes"),
                 ),
@@ -317,6 +376,26 @@ impl Message {
                     )
                 }
             }
+            Self::MandateCode {
+                code,
+                credential,
+                client,
+                valid_minutes: minutes,
+            } => {
+                let (credential, client) = (shortened(credential), shortened(client));
+                let code = code.as_str();
+                if italian {
+                    format!(
+                        "Codice {code}: \"{client}\" firmerà da sola con \"{credential}\", vale {minutes} min. \
+                         Non lo ha chiesto? Non lo usi e ci avvisi."
+                    )
+                } else {
+                    format!(
+                        "Code {code}: \"{client}\" will sign by itself with \"{credential}\", valid {minutes} min. \
+                         Not asked for? Do not use it, tell us."
+                    )
+                }
+            }
             _ => return None,
         };
         Some(Zeroizing::new(text))
@@ -336,6 +415,7 @@ impl fmt::Debug for Message {
         f.write_str(match self {
             Self::Code { .. } => "Code",
             Self::PinCode { .. } => "PinCode",
+            Self::MandateCode { .. } => "MandateCode",
             Self::PinChanged { .. } => "PinChanged",
             Self::Suspended { .. } => "Suspended",
             Self::Reactivated { .. } => "Reactivated",

@@ -107,6 +107,8 @@ const FREE: [(Access, &[&str]); 3] = [
             "credential change-pin",
             "credential unblock",
             "credential reset-pin",
+            "mandate give",
+            "mandate stop",
         ],
     ),
     (

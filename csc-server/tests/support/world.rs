@@ -14,7 +14,7 @@ use csc_server::{
     ca::{self, Ca},
     clock::Clock,
     config,
-    credential::{self, Approval, Credential, Hash, Keys, Order, Permit, SignOrder},
+    credential::{self, Approval, Credential, Hash, Keys, Mode, Order, Permit, SignOrder},
     enrolment::{self, Enrolment, NewPin, Request},
     factor::{self, Factor, Factors, Otp, Policy, Purpose},
     holder::{Accounts, Holder, NewHolder},
@@ -209,9 +209,21 @@ impl World {
         factor: &FactorId,
         policy: config::PukPolicy,
     ) -> Result<(Credential, Puk), enrolment::Error> {
+        self.enrol_as(Mode::Explicit, holder, factor, policy).await
+    }
+
+    /// The same, authorised in this way.
+    pub(crate) async fn enrol_as(
+        &self,
+        mode: Mode,
+        holder: &Holder,
+        factor: &FactorId,
+        policy: config::PukPolicy,
+    ) -> Result<(Credential, Puk), enrolment::Error> {
         let request = Request {
             algorithm: KeyAlgorithm::P256,
             factor: factor.clone(),
+            mode,
             description: "Firma di Anna".into(),
             multisign: 2,
             country: "IT".into(),
@@ -265,20 +277,33 @@ impl World {
         node: &Node,
         credential: &Credential,
     ) -> Result<(), factor::Error> {
+        self.send_for(node, credential, Purpose::Sign).await
+    }
+
+    /// Has a code sent for this.
+    async fn send_for(
+        &self,
+        node: &Node,
+        credential: &Credential,
+        purpose: Purpose,
+    ) -> Result<(), factor::Error> {
         let factor = node.factors.find(&credential.factor).await?.unwrap();
-        let sent = node.factors.send(
-            &factor,
-            credential,
-            &self.holder,
-            &self.client,
-            Purpose::Sign,
-        );
+        let (holder, client) = (&self.holder, &self.client);
+        let sent = node
+            .factors
+            .send(&factor, credential, holder, client, purpose);
         sent.await
     }
 
     /// Has a code sent and reads it.
     pub(crate) async fn code(&self, credential: &Credential) -> String {
-        self.send(self.node(), credential).await.unwrap();
+        self.code_for(credential, Purpose::Sign).await
+    }
+
+    /// Has a code sent for this and reads it.
+    pub(crate) async fn code_for(&self, credential: &Credential, purpose: Purpose) -> String {
+        let sent = self.send_for(self.node(), credential, purpose);
+        sent.await.unwrap();
         let messages = self.messages().await;
         let message = messages.last().unwrap();
         // Neither the numbers of the header nor a telephone number has a space before and after it.

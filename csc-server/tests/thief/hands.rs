@@ -9,7 +9,7 @@ use csc_server::{
     ca::{self, Ca},
     clock::Clock,
     config::{Config, PukPolicy, Role, StoreUrl},
-    credential::{self, Credential, Error, Keys, SignOrder},
+    credential::{self, Credential, Error, Keys, Mode, SignOrder},
     enrolment::{Enrolment, NewPin, Request},
     factor::Factors,
     holder::{Accounts, NewHolder},
@@ -128,6 +128,7 @@ impl Hands {
         };
         let request = Request {
             algorithm: KeyAlgorithm::P256,
+            mode: Mode::Explicit,
             factor: self.factors.enrol_mail(&holder).await.unwrap(),
             description: "Firma".into(),
             multisign: 1,

@@ -117,6 +117,7 @@ pub(crate) const CLASSES: &[(&str, &str, Class)] = &[
     ("credential", "holder", Macd(&[Approve])),
     ("credential", "factor", Macd(&[Approve, Sign])),
     ("credential", "status", Macd(&[Approve])),
+    ("credential", "mode", Macd(&[Approve])),
     (
         "credential",
         "description",
@@ -221,6 +222,9 @@ pub(crate) const CLASSES: &[(&str, &str, Class)] = &[
     ("activation", "expires", Sealed(&[Sign])),
     ("activation", "ends", Witnessed),
     ("activation", "created", Witnessed),
+    ("activation", "next_position", Witnessed),
+    ("activation", "period_start", Witnessed),
+    ("activation", "period_used", Witnessed),
     ("signing", "activation", Witnessed),
     ("signing", "position", Witnessed),
     ("signing", "request", Witnessed),

@@ -13,7 +13,7 @@ use crate::{
         params::Params,
     },
     app::App,
-    credential::{self, Approval, Credential, Issued, Order},
+    credential::{self, Approval, Credential, Issued, Mode, Order},
     factor::Otp,
     ids::CredentialId,
     oauth::ServiceAccess,
@@ -52,6 +52,9 @@ pub(crate) async fn handle(
     }
 
     let credential = Credential::owned_by(&app.store, &access, &id).await?;
+    if credential.mode != Mode::Explicit {
+        return Err(credential::Error::WrongMode.into());
+    }
     app.keys.usable(&access, &credential).await?;
     let order = Order::new(&credential, count, hashes, digest)?.of_type(hash_type);
     // What cannot be a PIN or a code is wrong without being a try.

@@ -7,8 +7,9 @@ use x509_cert::{Certificate, der::Decode};
 use crate::{
     api::{algorithms, dialect::Version, fault::Fault, params::Params},
     app::App,
+    ca::{self, Said},
     clock::generalized,
-    credential::{Credential, Status},
+    credential::{Credential, Mode, Status},
     factor::{Factor, Kind},
 };
 
@@ -35,17 +36,20 @@ impl Detail {
             Some("chain") => Certificates::Chain,
             Some(_) => return Err(Fault::Invalid("certificates")),
         };
-        let lang = params
-            .optional_string("lang")?
-            .map(|lang| lang.split('-').next().unwrap_or_default());
+        // RFC 5646: subtags have no case.
+        let lang = params.optional_string("lang")?.map(|lang| {
+            lang.split('-')
+                .next()
+                .unwrap_or_default()
+                .to_ascii_lowercase()
+        });
         Ok(Self {
             certificates,
             certificate_info: params.flag("certInfo")?,
             authorization_info: params.flag("authInfo")?,
             lang: lang
-                .filter(|lang| matches!(*lang, "it" | "en"))
-                .unwrap_or(default_lang)
-                .to_owned(),
+                .filter(|lang| matches!(lang.as_str(), "it" | "en"))
+                .unwrap_or_else(|| default_lang.to_owned()),
         })
     }
 }
@@ -72,25 +76,24 @@ pub(super) async fn view(
     view.insert("key".into(), key);
     view.insert(
         "cert".into(),
-        Value::Object(certificate(app, credential, detail)?),
+        Value::Object(certificate(app, credential, detail, version)?),
     );
     match version {
-        Version::V1 => {
-            view.insert("authMode".into(), json!("explicit"));
-            if detail.authorization_info {
-                v1_factors(app, credential, detail, &mut view).await?;
-            }
-        }
+        Version::V1 => v1_authorization(app, credential, detail, &mut view).await?,
         Version::V2 => {
-            let mut auth = json!({ "mode": "explicit" });
-            if let (true, Some(auth)) = (detail.authorization_info, auth.as_object_mut()) {
-                auth.insert("expression".into(), json!("(PIN AND OTP)"));
-                auth.insert("objects".into(), v2_factors(app, credential, detail).await?);
-            }
+            let auth = v2_authorization(app, credential, detail).await?;
             view.insert("auth".into(), auth);
+            if let Some(qualifier) = said(credential)?.qualifier {
+                view.insert("signatureQualifier".into(), json!(qualifier));
+            }
         }
     }
-    view.insert("SCAL".into(), json!("2"));
+    // Under a mandate nobody approves hash by hash.
+    let scal = match credential.mode {
+        Mode::Automatic => "1",
+        Mode::Explicit | Mode::Code | Mode::Implicit => "2",
+    };
+    view.insert("SCAL".into(), json!(scal));
     view.insert("multisign".into(), json!(credential.multisign));
     view.insert("lang".into(), json!(detail.lang));
     Ok(view)
@@ -100,6 +103,7 @@ fn certificate(
     app: &App,
     credential: &Credential,
     detail: &Detail,
+    version: Version,
 ) -> Result<Map<String, Value>, Fault> {
     let now = app.clock.now();
     let status = match credential.status {
@@ -136,13 +140,76 @@ fn certificate(
             json!(generalized(credential.not_before)),
         );
         cert.insert("validTo".into(), json!(generalized(credential.not_after)));
+        if version == Version::V2 {
+            let said = said(credential)?;
+            for (member, oids) in [("policy", said.policies), ("qcStatements", said.statements)] {
+                if !oids.is_empty() {
+                    let oids: Vec<_> = oids.iter().map(ToString::to_string).collect();
+                    cert.insert(member.into(), json!(oids));
+                }
+            }
+        }
     }
     Ok(cert)
+}
+
+fn said(credential: &Credential) -> Result<Said, Fault> {
+    let said = ca::said(&credential.certificate);
+    said.map_err(|error| Fault::Internal(format!("a stored certificate cannot be read: {error}")))
 }
 
 /// The number without the octet that keeps its encoding positive.
 fn hex_serial(octets: &[u8]) -> String {
     hex::encode_upper(octets.strip_prefix(&[0]).unwrap_or(octets))
+}
+
+/// CSC v1 11.5: PIN and OTP belong to the explicit mode.
+async fn v1_authorization(
+    app: &App,
+    credential: &Credential,
+    detail: &Detail,
+    view: &mut Map<String, Value>,
+) -> Result<(), Fault> {
+    // A mandate is a SAD already: nothing is left for the client to collect.
+    let mode = match credential.mode {
+        Mode::Automatic => Mode::Explicit,
+        mode => mode,
+    };
+    view.insert("authMode".into(), json!(mode.name()));
+    match (credential.mode, detail.authorization_info) {
+        (Mode::Explicit, true) => v1_factors(app, credential, detail, view).await,
+        (Mode::Automatic, true) => {
+            for factor in ["PIN", "OTP"] {
+                view.insert(factor.into(), json!({ "presence": "false" }));
+            }
+            Ok(())
+        }
+        (Mode::Code | Mode::Implicit, _) | (_, false) => Ok(()),
+    }
+}
+
+/// CSC v2 11.5: what was implicit in v1 is explicit with nothing to collect.
+async fn v2_authorization(
+    app: &App,
+    credential: &Credential,
+    detail: &Detail,
+) -> Result<Value, Fault> {
+    let mode = match credential.mode {
+        Mode::Code => Mode::Code,
+        Mode::Explicit | Mode::Implicit | Mode::Automatic => Mode::Explicit,
+    };
+    let mut auth = json!({ "mode": mode.name() });
+    if let (true, Some(auth)) = (detail.authorization_info, auth.as_object_mut()) {
+        match credential.mode {
+            Mode::Explicit => {
+                auth.insert("expression".into(), json!("(PIN AND OTP)"));
+                auth.insert("objects".into(), v2_factors(app, credential, detail).await?);
+            }
+            Mode::Implicit | Mode::Automatic => drop(auth.insert("objects".into(), json!([]))),
+            Mode::Code => {}
+        }
+    }
+    Ok(auth)
 }
 
 async fn v1_factors(

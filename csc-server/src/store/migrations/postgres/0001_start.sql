@@ -98,6 +98,7 @@ CREATE TABLE credential (
     holder TEXT NOT NULL REFERENCES holder (id),
     factor TEXT NOT NULL REFERENCES factor (id),
     status TEXT NOT NULL,
+    mode TEXT NOT NULL,
     description TEXT NOT NULL,
     multisign BIGINT NOT NULL,
     generation BIGINT NOT NULL,
@@ -154,7 +155,7 @@ CREATE TABLE otp_challenge (
 CREATE INDEX otp_challenge_holder ON otp_challenge (holder, sent);
 CREATE INDEX otp_challenge_credential ON otp_challenge (credential, sent);
 
--- What opens a key for a while. Today each is a SAD.
+-- What opens a key for a while: a SAD, or a mandate for automatic signature.
 CREATE TABLE activation (
     id TEXT NOT NULL PRIMARY KEY,
     version BIGINT NOT NULL,
@@ -170,7 +171,11 @@ CREATE TABLE activation (
     remaining BIGINT NOT NULL,
     expires BIGINT NOT NULL,
     ends BIGINT NOT NULL,
-    created BIGINT NOT NULL
+    created BIGINT NOT NULL,
+    -- Mandate: the position of its next signature, when the period of its rate began, and the signatures in it.
+    next_position BIGINT,
+    period_start BIGINT,
+    period_used BIGINT
 );
 CREATE INDEX activation_credential ON activation (credential);
 CREATE INDEX activation_grant ON activation (grant_id);
