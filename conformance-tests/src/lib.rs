@@ -14,6 +14,7 @@
 
 mod bed;
 mod binary;
+mod browser;
 mod canary;
 mod config;
 mod database;
@@ -31,6 +32,7 @@ mod wire;
 
 pub use bed::{Builder, Node, TestBed, shared, shared_on_postgres};
 pub use binary::{Run, path as binary, run as command};
+pub use browser::{Browser, Look};
 pub use canary::{register as register_secret, registered as registered_secrets};
 pub use enrol::{Client, Credential, Holder, KeySpec, Otp, Token, Totp};
 pub use gateway::Gateway;
@@ -40,6 +42,7 @@ pub use staff::{
     ROLES, Staff, first_password as first_password_of, password as password_of, request_of,
 };
 pub use tables::{Refusal, assert_refusals};
+pub use thirtyfour::Key;
 pub use time_source::TimeSource;
 pub use wait::until;
 pub use wire::{Answer, Api, COMMON, Digest, V1, V2, Version, digest, digests};

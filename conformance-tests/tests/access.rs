@@ -116,7 +116,7 @@ const BOTH: [Row; 8] = [
 const SAD: &str = "400 Invalid parameter SAD";
 
 /// Routes with their whole path.
-const SINGLE: [Row; 8] = [
+const SINGLE: [Row; 14] = [
     (
         "POST",
         "/csc/v1/credentials/sendOTP",
@@ -156,6 +156,13 @@ const SINGLE: [Row; 8] = [
         ],
     ),
     ("GET", "/openapi.json", Asks::Page, ["200"; 6]),
+    // A page knows a browser's cookie and no token.
+    ("GET", "/portal", Asks::Page, ["303"; 6]),
+    ("GET", "/portal/login", Asks::Page, ["200"; 6]),
+    ("POST", "/portal/login", Asks::Nothing, ["403"; 6]),
+    ("POST", "/portal/logout", Asks::Nothing, ["403"; 6]),
+    ("GET", "/portal/style.css", Asks::Page, ["200"; 6]),
+    ("GET", "/portal/icon.svg", Asks::Page, ["200"; 6]),
     ("GET", "/healthz", Asks::Page, ["200"; 6]),
     ("GET", "/readyz", Asks::Page, ["200"; 6]),
     ("GET", "/metrics", Asks::Page, ["200"; 6]),
@@ -233,8 +240,9 @@ fn row(method: &str, path: &str) -> Option<(Asks, [&'static str; 6])> {
     let found = BOTH
         .iter()
         .find(of_both)
-        .or_else(|| SINGLE.iter().find(|row| row.1 == path))?;
-    (found.0 == method).then_some((found.2, found.3))
+        .filter(|row| row.0 == method)
+        .or_else(|| SINGLE.iter().find(|row| (row.0, row.1) == (method, path)))?;
+    Some((found.2, found.3))
 }
 
 /// Status, and the words of a refusal.

@@ -10,7 +10,7 @@ use crate::{
     config::{self, Config},
     credential::{self, Keys},
     factor::{self, Factors},
-    holder::Accounts,
+    holder::{Accounts, Sessions},
     oauth::{client::Clients, token::Tokens},
     signing::Signer,
     store::Store,
@@ -35,6 +35,7 @@ pub struct App {
     pub store: Store,
     pub clock: Clock,
     pub accounts: Accounts,
+    pub sessions: Sessions,
     pub clients: Clients,
     pub tokens: Tokens,
     pub factors: Factors,
@@ -80,6 +81,13 @@ impl App {
         let policy = credential_policy(config);
         Self {
             accounts: Accounts::new(store.clone(), clock.clone(), vault.clone(), stretcher),
+            sessions: Sessions::new(
+                store.clone(),
+                clock.clone(),
+                vault.clone(),
+                config.lifetime.session_idle,
+                config.lifetime.session,
+            ),
             clients: Clients::new(store.clone(), clock.clone(), vault.clone()),
             tokens: Tokens::new(
                 store.clone(),

@@ -50,6 +50,20 @@ pub fn generalized(time: Millis) -> String {
         .unwrap_or_default()
 }
 
+/// `2027-01-15`: the day in UTC.
+pub fn date(time: Millis) -> String {
+    rfc3339(time).chars().take(10).collect()
+}
+
+/// `2027-01-15 08:00`: the minute in UTC.
+pub fn minute(time: Millis) -> String {
+    rfc3339(time)
+        .chars()
+        .take(16)
+        .map(|c| if c == 'T' { ' ' } else { c })
+        .collect()
+}
+
 /// RFC 3339, UTC, with milliseconds.
 pub fn rfc3339(time: Millis) -> String {
     const FORM: &[time::format_description::BorrowedFormatItem<'_>] = time::macros::format_description!(

@@ -3,7 +3,7 @@
 //! One request reads straight down, each folder using only folders below it:
 //!
 //! ```text
-//! api → app → worker → signing → credential → oauth → factor → holder → operator → password, otp → jobs → notify → audit → sealed
+//! api → portal → app → worker → signing → credential → oauth → factor → holder → operator → password, otp → jobs → notify → audit → sealed
 //!       rotation ↗   enrolment → ca                                        → store; everything → config, clock, ids, actor
 //! ```
 //!
@@ -35,6 +35,7 @@ pub mod oauth;
 pub mod operator;
 pub mod otp;
 pub mod password;
+pub mod portal;
 pub mod rotation;
 pub mod routes;
 pub mod sealed;

@@ -20,7 +20,7 @@ use super::{
     fault::{Fault, render},
     info, oauth2, openapi, signatures,
 };
-use crate::{app::App, ids::random_id, routes::Routes, timekeeper::TimeTrust};
+use crate::{app::App, ids::random_id, portal, routes::Routes, timekeeper::TimeTrust};
 
 /// Identifier of a request.
 #[derive(Clone, Debug)]
@@ -28,8 +28,9 @@ pub(super) struct RequestId(pub String);
 
 /// The service over HTTPS.
 pub fn router(app: App) -> Router {
-    routes(&app.time)
+    methods(&app.time)
         .into_router()
+        .merge(portal::under_one_roof(portal::routes(), &app))
         .fallback(not_found)
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(app.limits.body, whole))
@@ -40,6 +41,10 @@ pub fn router(app: App) -> Router {
 
 /// Its URLs.
 pub fn routes(time: &TimeTrust) -> Routes<App> {
+    methods(time).merge(portal::routes())
+}
+
+fn methods(time: &TimeTrust) -> Routes<App> {
     Routes::new()
         .nest("/csc/v1", csc(Version::V1, time))
         .nest("/csc/v2", csc(Version::V2, time))
@@ -166,7 +171,8 @@ async fn observe(mut request: Request, next: Next) -> Response {
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(HeaderName::from_static("x-request-id"), value);
     }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let fresh = HeaderValue::from_static("no-store");
+    headers.entry(header::CACHE_CONTROL).or_insert(fresh);
     headers.insert(
         header::STRICT_TRANSPORT_SECURITY,
         HeaderValue::from_static("max-age=31536000"),

@@ -199,6 +199,17 @@ pub enum Event {
     LoginFail {
         client: String,
     },
+    /// In a browser: SHA-256 of its secret, and when it ends at the latest.
+    SessionBegun {
+        session: String,
+        holder: String,
+        ends: i64,
+        record: String,
+    },
+    /// He logged out.
+    SessionEnded {
+        session: String,
+    },
     TokenIssued {
         client: String,
         grant: String,

@@ -25,6 +25,12 @@ pub struct Lifetime {
     /// A one-time password that was sent. At most ten minutes (OWASP ASVS 6.6.2).
     #[serde(deserialize_with = "value::duration")]
     pub otp: Duration,
+    /// A holder's session in a browser that is not used.
+    #[serde(deserialize_with = "value::duration")]
+    pub session_idle: Duration,
+    /// A holder's session in a browser at the longest.
+    #[serde(deserialize_with = "value::duration")]
+    pub session: Duration,
 }
 
 impl Default for Lifetime {
@@ -35,6 +41,8 @@ impl Default for Lifetime {
             sad: Duration::from_secs(300),
             authorization: Duration::from_secs(30 * 60),
             otp: Duration::from_secs(300),
+            session_idle: Duration::from_secs(15 * 60),
+            session: Duration::from_secs(8 * 3600),
         }
     }
 }

@@ -46,6 +46,16 @@ impl Config {
             "an approval outlives the 30 minutes of a qualified policy (EUSPv2)",
         );
         weak(
+            self.lifetime.session_idle > Duration::from_secs(30 * 60),
+            "lifetime.session_idle",
+            "a browser that was left alone stays logged in for longer",
+        );
+        weak(
+            self.lifetime.session > Duration::from_secs(12 * 3600),
+            "lifetime.session",
+            "a stolen session is good for longer than a day's work",
+        );
+        weak(
             self.pin.max_failures > 5,
             "pin.max_failures",
             "more guesses at a PIN",

@@ -2,7 +2,7 @@
 
 use crate::{
     clock::Millis,
-    ids::{ActivationId, CredentialId},
+    ids::{ActivationId, CredentialId, HolderId},
     params,
     store::{Row, Store, StoreError},
 };
@@ -42,6 +42,22 @@ pub struct Entry {
 pub async fn of(store: &Store, credential: &CredentialId) -> Result<Vec<Entry>, StoreError> {
     const SQL: &str = select!("credential = $1 ORDER BY started, activation, position");
     let rows = store.query(SQL, params![credential]).await?;
+    rows.into_iter().map(read).collect()
+}
+
+/// The latest signatures of a holder with the name of the application, newest first, at most `limit`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn latest(
+    store: &Store,
+    holder: &HolderId,
+    limit: u32,
+) -> Result<Vec<Entry>, StoreError> {
+    const SQL: &str = "SELECT s.activation, s.position, COALESCE(l.name, s.client), s.hash, s.outcome, s.started, s.credential
+                       FROM signing s JOIN credential c ON c.id = s.credential LEFT JOIN client l ON l.id = s.client
+                       WHERE c.holder = $1 ORDER BY s.started DESC, s.activation, s.position LIMIT $2";
+    let rows = store.query(SQL, params![holder, limit]).await?;
     rows.into_iter().map(read).collect()
 }
 

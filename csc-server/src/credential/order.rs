@@ -97,6 +97,18 @@ impl Order {
         u32::try_from(self.hashes.len()).unwrap_or(u32::MAX)
     }
 
+    /// What a holder compares between the application and our page: the first 32 bits of SHA-256 over the hashes one after the other, as
+    /// `7F3A-C21B`. It tells one request from another; it proves nothing against an application that lies.
+    pub fn verification_code(&self) -> String {
+        let mut all = Sha256::new();
+        for hash in &self.hashes {
+            all.update(&hash.0);
+        }
+        let code: String = hex::encode_upper(all.finalize()).chars().take(8).collect();
+        let (first, second) = code.split_at(4);
+        format!("{first}-{second}")
+    }
+
     /// One digest over the whole order: what a code stands for once it is taken.
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut all = Sha256::new();
@@ -164,5 +176,23 @@ impl From<SignOrder> for Work {
 impl From<Vec<Statement>> for Work {
     fn from(statements: Vec<Statement>) -> Self {
         Self::Documents(statements)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verification_code_is_what_an_application_computes_too() {
+        let order = |hashes: &[[u8; 32]]| Order {
+            hashes: hashes.iter().map(|hash| Hash(hash.to_vec())).collect(),
+            digest: None,
+            hash_type: None,
+        };
+        // printf '\0%.0s' {1..32} | sha256sum
+        assert_eq!(order(&[[0; 32]]).verification_code(), "6668-7AAD");
+        let two = order(&[[1; 32], [2; 32]]).verification_code();
+        assert_ne!(two, order(&[[2; 32], [1; 32]]).verification_code());
     }
 }

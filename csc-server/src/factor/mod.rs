@@ -39,8 +39,10 @@ use crate::{
 /// What a code is asked for: one asked for one purpose does for no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// A signature.
+    /// A signature, with the code given to an application.
     Sign,
+    /// The order of signatures with this fingerprint, with the code given on a page of ours.
+    Approve([u8; 32]),
     /// A new PIN.
     ChangePin,
     /// The use of the PUK.
@@ -54,9 +56,18 @@ impl Purpose {
     pub fn name(self) -> &'static str {
         match self {
             Self::Sign => "sign",
+            Self::Approve(_) => "approve",
             Self::ChangePin => "change-pin",
             Self::Unblock => "unblock",
             Self::Mandate => "mandate",
+        }
+    }
+
+    /// What a code is bound to when it is sent: nothing, where the wire names only the credential.
+    pub(crate) fn bound_to(&self) -> &[u8] {
+        match self {
+            Self::Approve(order) => order,
+            Self::Sign | Self::Mandate | Self::ChangePin | Self::Unblock => &[],
         }
     }
 

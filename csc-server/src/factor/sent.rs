@@ -10,11 +10,11 @@ use super::{Error, Factor, Factors, Kind, Otp, Policy, Purpose, claim::Proof, re
 use crate::{
     audit::{self, Event},
     clock::Millis,
-    credential::Credential,
+    credential::{Credential, Order},
     holder::Holder,
     ids::{FactorId, HolderId, random_id},
     jobs::Job,
-    notify::{Message, Outgoing, PhoneNumber},
+    notify::{Approval, Document, Message, Outgoing, PhoneNumber},
     oauth::client::Client,
     params,
     store::{StoreError, Tx},
@@ -83,6 +83,80 @@ impl Factors {
         client: &Client,
         purpose: Purpose,
     ) -> Result<(), Error> {
+        let (name, client_name) = (
+            credential.description.clone(),
+            client.registration.name.clone(),
+        );
+        let message = move |code, valid_minutes| match purpose {
+            Purpose::Sign | Purpose::Approve(_) => Message::Code {
+                code,
+                credential: name,
+                client: client_name,
+                valid_minutes,
+            },
+            Purpose::Mandate => Message::MandateCode {
+                code,
+                credential: name,
+                client: client_name,
+                valid_minutes,
+            },
+            Purpose::ChangePin | Purpose::Unblock => Message::PinCode {
+                code,
+                credential: name,
+                valid_minutes,
+            },
+        };
+        self.deliver(factor, credential, holder, client, purpose, message)
+            .await
+    }
+
+    /// Sends a code for exactly these signatures; the message names them. No other order takes it.
+    ///
+    /// # Errors
+    /// As [`Factors::send`].
+    pub async fn send_for(
+        &self,
+        order: &Order,
+        factor: &Factor,
+        credential: &Credential,
+        holder: &Holder,
+        client: &Client,
+        labels: &[Option<String>],
+    ) -> Result<(), Error> {
+        let hashes = order.hashes().iter().enumerate();
+        let documents = hashes.map(|(index, hash)| Document {
+            label: labels.get(index).cloned().flatten(),
+            hash: hash.hex(),
+        });
+        let (documents, check) = (documents.collect(), order.verification_code());
+        let (name, client_name) = (
+            credential.description.clone(),
+            client.registration.name.clone(),
+        );
+        let message = move |code, valid_minutes| {
+            Message::Approval(Approval {
+                code,
+                credential: name,
+                client: client_name,
+                documents,
+                check,
+                valid_minutes,
+            })
+        };
+        let purpose = Purpose::Approve(order.fingerprint());
+        self.deliver(factor, credential, holder, client, purpose, message)
+            .await
+    }
+
+    async fn deliver(
+        &self,
+        factor: &Factor,
+        credential: &Credential,
+        holder: &Holder,
+        client: &Client,
+        purpose: Purpose,
+        message: impl FnOnce(Zeroizing<String>, u64) -> Message,
+    ) -> Result<(), Error> {
         if !factor.kind.is_sent() {
             return Err(Error::Offline);
         }
@@ -98,25 +172,7 @@ impl Factors {
             .code_mac(&challenge, factor, credential, purpose, &code, expires)
             .await?;
         let valid_minutes = self.policy.lifetime.as_secs().div_ceil(60);
-        let message = match purpose {
-            Purpose::Sign => Message::Code {
-                code,
-                credential: credential.description.clone(),
-                client: client.registration.name.clone(),
-                valid_minutes,
-            },
-            Purpose::Mandate => Message::MandateCode {
-                code,
-                credential: credential.description.clone(),
-                client: client.registration.name.clone(),
-                valid_minutes,
-            },
-            Purpose::ChangePin | Purpose::Unblock => Message::PinCode {
-                code,
-                credential: credential.description.clone(),
-                valid_minutes,
-            },
-        };
+        let message = message(code, valid_minutes);
         let outgoing = match (factor.kind, message.short(&holder.language)) {
             (Kind::Sms, Some(text)) => Outgoing::sms(address, text),
             _ => Outgoing::mail(address, &message.render(&holder.language)),
@@ -219,6 +275,7 @@ impl Factors {
     ) -> Result<[u8; 32], Error> {
         let parts = [
             challenge.as_bytes(),
+            purpose.bound_to(),
             factor.id.as_str().as_bytes(),
             credential.id.as_str().as_bytes(),
             purpose.name().as_bytes(),

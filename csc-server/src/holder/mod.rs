@@ -1,7 +1,11 @@
 //! Who the person is: account and password log-in. A password opens the service, never a key.
 
+mod session;
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hsm_adapter::{HsmError, MacKey, Stretcher, Vault};
+
+pub use session::{Session, Sessions, TABLE as SESSIONS};
 
 use crate::{
     audit::{self, Event},

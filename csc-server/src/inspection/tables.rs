@@ -19,10 +19,11 @@ pub(super) enum Of {
     Operator,
     Approval,
     Policy,
+    Session,
 }
 
 /// Each of them; their numbers are their places here.
-pub const TABLES: [&Table; 14] = {
+pub const TABLES: [&Table; 15] = {
     let [client, link] = &oauth::client::TABLES;
     let [accounts, approvals, policy] = &operator::TABLES;
     [
@@ -40,6 +41,7 @@ pub const TABLES: [&Table; 14] = {
         accounts,
         approvals,
         policy,
+        &holder::SESSIONS,
     ]
 };
 

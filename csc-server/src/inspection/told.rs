@@ -89,6 +89,14 @@ enum Told {
         after: Millis,
     },
     LoginOk(OfHolder),
+    SessionBegun {
+        session: String,
+        ends: Millis,
+        record: String,
+    },
+    SessionEnded {
+        session: String,
+    },
     ClientRegistered {
         client: String,
         record: String,
@@ -306,6 +314,15 @@ pub(super) fn changes(event: &str, time: Millis) -> Option<Vec<Change>> {
             let deeds = ["login_failures", "login_after"].map(|column| set(column, 0));
             vec![of.with(deeds.to_vec())]
         }
+        Told::SessionBegun {
+            session,
+            ends,
+            record,
+        } => {
+            let deeds = vec![Made, Record(record), Until(ends)];
+            vec![change(Of::Session, &session, 0, deeds)]
+        }
+        Told::SessionEnded { session } => vec![change(Of::Session, &session, 0, vec![Gone])],
         Told::ClientRegistered { client, record } => {
             vec![change(Of::Client, &client, 1, vec![Made, Record(record)])]
         }

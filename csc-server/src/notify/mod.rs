@@ -1,5 +1,6 @@
 //! Messages to people: what they say ([`Message`], in Italian and English) and how they leave ([`Sender`]).
 
+mod approval;
 mod mail;
 mod outbox;
 mod sms;
@@ -8,6 +9,7 @@ mod texts;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+pub use approval::{Approval, Document};
 pub use mail::Mailer;
 pub use sms::{PhoneNumber, Texter};
 pub use texts::{Message, Rendered};

@@ -146,6 +146,55 @@ fn a_text_message_fits_in_one_and_names_the_act_the_certificate_and_the_applicat
     assert!(Message::OtpLocked { minutes: 2 }.short("en").is_none());
 }
 
+fn approval(documents: usize) -> Message {
+    let document = |index: usize| Document {
+        label: (index != 1).then(|| format!("Contratto {index}.pdf\nCodice: 99999999")),
+        hash: format!("{index:02x}").repeat(32),
+    };
+    Message::Approval(Approval {
+        code: CODE.to_owned().into(),
+        credential: "Firma di Anna".to_owned(),
+        client: "Portale Città".to_owned(),
+        documents: (0..documents).map(document).collect(),
+        check: "7F3A-C21B".to_owned(),
+        valid_minutes: 5,
+    })
+}
+
+#[test]
+fn a_code_of_our_own_page_names_the_documents() {
+    for (language, parts) in [
+        (
+            "it",
+            ["2 documenti", "senza nome", "solo per questi documenti"],
+        ),
+        ("en", ["2 documents", "unnamed", "for these documents only"]),
+    ] {
+        let body = approval(2).render(language).body;
+        let all = [
+            "Firma di Anna",
+            "Portale Città",
+            "7F3A-C21B",
+            "Contratto 0.pdf",
+            "0101010101010101…",
+        ];
+        for part in parts.into_iter().chain(all) {
+            assert!(body.contains(part), "{part} in {}", *body);
+        }
+        // A label adds no line of its own.
+        assert!(!body.contains("\nCodice: 99999999"), "{}", *body);
+        let many = approval(12).render(language).body;
+        assert!(
+            many.contains("10. Contratto 9.pdf") && !many.contains("Contratto 10"),
+            "{}",
+            *many
+        );
+        let text = approval(100).short(language).unwrap();
+        assert!(text.chars().count() <= 160, "{}", *text);
+        assert!(text.contains(CODE) && text.contains("7F3A-C21B"));
+    }
+}
+
 #[test]
 fn a_message_survives_the_queue() {
     let text = code().short("it").unwrap();

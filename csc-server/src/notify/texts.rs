@@ -4,6 +4,8 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use super::approval::Approval;
+
 /// A message to a holder. `Debug` shows its kind only.
 pub enum Message {
     /// A code that approves a signature.
@@ -17,6 +19,8 @@ pub enum Message {
         /// How long the code may be used, in minutes.
         valid_minutes: u64,
     },
+    /// A code that approves one order of signatures, on a page of ours.
+    Approval(Approval),
     /// A code that approves another PIN, not a signature.
     PinCode {
         /// The code.
@@ -81,6 +85,7 @@ impl Message {
     /// The message in Italian for `it` and its regions, in English otherwise.
     pub fn render(&self, language: &str) -> Rendered {
         match (self, is_italian(language)) {
+            (Self::Approval(approval), italian) => approval.render(italian),
             (
                 Self::Code {
                     code,
@@ -338,6 +343,7 @@ impl Message {
     pub fn short(&self, language: &str) -> Option<Zeroizing<String>> {
         let italian = is_italian(language);
         let text = match self {
+            Self::Approval(approval) => return Some(approval.short(italian)),
             Self::Code {
                 code,
                 credential,
@@ -414,6 +420,7 @@ impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Code { .. } => "Code",
+            Self::Approval(_) => "Approval",
             Self::PinCode { .. } => "PinCode",
             Self::MandateCode { .. } => "MandateCode",
             Self::PinChanged { .. } => "PinChanged",
@@ -434,7 +441,7 @@ impl fmt::Debug for Rendered {
     }
 }
 
-fn rendered(subject: String, body: String) -> Rendered {
+pub(super) fn rendered(subject: String, body: String) -> Rendered {
     Rendered {
         subject,
         body: Zeroizing::new(body),
@@ -449,7 +456,7 @@ fn is_italian(language: &str) -> bool {
 }
 
 /// Enough of a name to know it again.
-fn shortened(name: &str) -> String {
+pub(super) fn shortened(name: &str) -> String {
     const LIMIT: usize = 28;
     let name = one_line(name);
     match name.char_indices().nth(LIMIT) {
@@ -459,7 +466,7 @@ fn shortened(name: &str) -> String {
 }
 
 /// A name that somebody else chose must not add lines of its own to our text.
-fn one_line(name: &str) -> String {
+pub(super) fn one_line(name: &str) -> String {
     name.chars()
         .map(|c| {
             if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
@@ -471,6 +478,6 @@ fn one_line(name: &str) -> String {
         .collect()
 }
 
-fn count(number: u64, one: &str, many: &str) -> String {
+pub(super) fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }

@@ -7,10 +7,16 @@ use super::{
 use crate::params;
 
 /// Each step in both dialects; they differ in BLOB and BYTEA only.
-const STEPS: [(&str, &str); 1] = [(
-    include_str!("migrations/sqlite/0001_start.sql"),
-    include_str!("migrations/postgres/0001_start.sql"),
-)];
+const STEPS: [(&str, &str); 2] = [
+    (
+        include_str!("migrations/sqlite/0001_start.sql"),
+        include_str!("migrations/postgres/0001_start.sql"),
+    ),
+    (
+        include_str!("migrations/sqlite/0003_portal.sql"),
+        include_str!("migrations/postgres/0003_portal.sql"),
+    ),
+];
 
 pub(super) async fn run(source: &mut Source) -> Result<(), StoreError> {
     let mut tx = Tx::begin(source).await?;

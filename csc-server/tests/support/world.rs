@@ -17,7 +17,7 @@ use csc_server::{
     credential::{self, Approval, Credential, Hash, Keys, Mode, Order, Permit, SignOrder},
     enrolment::{self, Enrolment, NewPin, Request},
     factor::{self, Factor, Factors, Otp, Policy, Purpose},
-    holder::{Accounts, Holder, NewHolder},
+    holder::{Accounts, Holder, NewHolder, Sessions},
     ids::{ClientId, FactorId, random_id},
     inspection::{Report, examine},
     notify::Sender,
@@ -184,6 +184,18 @@ impl World {
             outbox,
             _database: database.clone(),
         }
+    }
+
+    /// Sessions that last a day, and a quarter of an hour without use.
+    pub(crate) fn sessions(&self) -> Sessions {
+        let Enrolment {
+            store,
+            clock,
+            vault,
+            ..
+        } = &self.enrolment;
+        let (idle, day) = (Duration::from_secs(900), Duration::from_secs(24 * 3600));
+        Sessions::new(store.clone(), clock.clone(), vault.clone(), idle, day)
     }
 
     /// The first node.

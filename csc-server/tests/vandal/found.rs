@@ -133,6 +133,12 @@ impl Life {
             self.remembers();
         }
         accounts.set_blocked(&holder, false).await.unwrap();
+        let sessions = self.world.sessions();
+        let ended = sessions.begin(&holder).await.unwrap();
+        sessions.begin(&holder).await.unwrap();
+        self.remembers();
+        let ended = sessions.find(&ended).await.unwrap().unwrap();
+        sessions.end(&ended).await.unwrap();
     }
 
     async fn has_clients(&mut self) {

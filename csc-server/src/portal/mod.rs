@@ -1,0 +1,31 @@
+//! What people see in a browser: log-in, home page, and the pages on which they approve. Server-rendered, without script: what is not
+//! there cannot be injected, and every page works everywhere.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `routes` | every URL |
+//! | `visitor` | whose browser it is: cookie, session, language |
+//! | `form` | what a page posts, believed only when it comes from a page of ours |
+//! | `page` | what all pages have in common; how one is answered |
+//! | `texts` | what they say, in Italian and English |
+//! | `problem` | what is said instead of a page |
+//! | `login`, `home` | a file a flow |
+//!
+//! A page is a template in `templates/` that extends `layout.html`, a struct with a [`page::Page`] in it, and a handler that takes a
+//! [`visitor::Visitor`] (and a [`form::Posted`] where it decides something) and gives `Result<Response, Problem>`.
+
+mod assets;
+mod form;
+mod home;
+mod language;
+mod login;
+mod page;
+mod problem;
+mod routes;
+mod texts;
+mod visitor;
+
+pub use page::{respond, respond_leading_to};
+pub use problem::Problem;
+pub use routes::{routes, under_one_roof};
+pub use visitor::Visitor;
