@@ -60,6 +60,9 @@ impl Browser {
         let address = start_driver(janitor.dir());
         let driver = WebDriver::new(&address, capabilities(janitor.dir(), look)).await;
         let driver = driver.unwrap_or_else(|error| panic!("no browser: {error}"));
+        // The janitor ends it, also when the test fails.
+        let left = driver.clone().leak();
+        left.expect("a session that was just begun");
         if !look.phone {
             let sized = driver.set_window_rect(0, 0, 1280, 960).await;
             sized.expect("a window has a size");

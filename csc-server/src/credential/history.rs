@@ -45,7 +45,7 @@ pub async fn of(store: &Store, credential: &CredentialId) -> Result<Vec<Entry>, 
     rows.into_iter().map(read).collect()
 }
 
-/// The latest signatures of a holder with the name of the application, newest first, at most `limit`.
+/// The latest signatures of a holder, newest first, at most `limit`.
 ///
 /// # Errors
 /// When the database fails.
@@ -54,8 +54,8 @@ pub async fn latest(
     holder: &HolderId,
     limit: u32,
 ) -> Result<Vec<Entry>, StoreError> {
-    const SQL: &str = "SELECT s.activation, s.position, COALESCE(l.name, s.client), s.hash, s.outcome, s.started, s.credential
-                       FROM signing s JOIN credential c ON c.id = s.credential LEFT JOIN client l ON l.id = s.client
+    const SQL: &str = "SELECT s.activation, s.position, s.client, s.hash, s.outcome, s.started, s.credential
+                       FROM signing s JOIN credential c ON c.id = s.credential
                        WHERE c.holder = $1 ORDER BY s.started DESC, s.activation, s.position LIMIT $2";
     let rows = store.query(SQL, params![holder, limit]).await?;
     rows.into_iter().map(read).collect()

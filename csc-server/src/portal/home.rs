@@ -13,6 +13,7 @@ use crate::{
     app::App,
     clock::{Millis, date, minute},
     credential::{Credential, Status, history},
+    ids::ClientId,
 };
 
 /// Certificates and signatures shown.
@@ -55,18 +56,22 @@ pub(super) async fn show(State(app): State<App>, visitor: Visitor) -> Result<Res
         until: date(credential.not_after),
     });
     let signed = history::latest(&app.store, &holder, SHOWN).await?;
-    let signatures = signed.into_iter().map(|signed| Signature {
-        time: minute(signed.started),
-        client: signed.client,
-        hash: hex::encode(&signed.hash),
-        outcome: match signed.outcome.as_str() {
-            "signed" => t.signed,
-            _ => t.not_known,
-        },
-    });
+    let mut signatures = Vec::with_capacity(signed.len());
+    for signed in signed {
+        let client = app.clients.find(&ClientId::new(&signed.client)).await?;
+        signatures.push(Signature {
+            time: minute(signed.started),
+            client: client.map_or(signed.client, |client| client.registration.name.clone()),
+            hash: hex::encode(&signed.hash),
+            outcome: match signed.outcome.as_str() {
+                "signed" => t.signed,
+                _ => t.not_known,
+            },
+        });
+    }
     let home = Home {
         certificates: certificates.collect(),
-        signatures: signatures.collect(),
+        signatures,
         page,
     };
     Ok(respond(StatusCode::OK, &home))

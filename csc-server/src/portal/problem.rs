@@ -7,7 +7,7 @@ use hsm_adapter::HsmError;
 use http::StatusCode;
 
 use super::texts::Texts;
-use crate::{holder, store::StoreError};
+use crate::{holder, oauth::client, store::StoreError};
 
 /// Why there is no page.
 #[derive(Debug)]
@@ -107,6 +107,16 @@ impl From<holder::Error> for Problem {
         match error {
             holder::Error::Store(error) => error.into(),
             holder::Error::Hsm(error) => error.into(),
+            error => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<client::Error> for Problem {
+    fn from(error: client::Error) -> Self {
+        match error {
+            client::Error::Store(error) => error.into(),
+            client::Error::Hsm(error) => error.into(),
             error => Self::Internal(error.to_string()),
         }
     }
