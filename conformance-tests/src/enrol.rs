@@ -178,6 +178,17 @@ impl TestBed {
 
     /// A new key pair with its certificate, under a new PIN.
     pub fn credential(&self, holder: &Holder, otp: &str, spec: &KeySpec) -> Credential {
+        self.credential_as("explicit", holder, otp, spec)
+    }
+
+    /// The same, authorised in this way.
+    pub fn credential_as(
+        &self,
+        mode: &str,
+        holder: &Holder,
+        otp: &str,
+        spec: &KeySpec,
+    ) -> Credential {
         let pin = canary::register(random_pin());
         let multisign = spec.multisign.to_string();
         let arguments = [
@@ -191,6 +202,8 @@ impl TestBed {
             spec.key,
         ];
         let rest = [
+            "--mode",
+            mode,
             "--multisign",
             &multisign,
             "--description",
@@ -288,6 +301,11 @@ impl Holder {
     /// The code in the next unread mail.
     pub async fn next_code(&self) -> String {
         self.inbox.next_code().await
+    }
+
+    /// The path of the page that the next unread mail leads to.
+    pub async fn next_link(&self) -> String {
+        self.inbox.next_link().await
     }
 
     /// How many mails this holder has got.

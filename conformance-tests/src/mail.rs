@@ -69,6 +69,20 @@ impl Inbox {
         canary::register(code.await)
     }
 
+    /// The link in the next mail that has one and has not been read yet, waited for: its path.
+    pub(crate) async fn next_link(&self) -> String {
+        let mut seen = self.seen.lock().await;
+        let what = format!("a mail with a link to {}", self.address);
+        wait::until(&what, async || {
+            let mails = self.mails().into_iter();
+            let mut unread = mails.filter(|(name, _)| !seen.contains(name));
+            let (name, link) = unread.find_map(|(name, mail)| Some((name, link_in(&mail)?)))?;
+            seen.insert(name);
+            Some(link)
+        })
+        .await
+    }
+
     /// How many mails came to this address.
     pub(crate) fn count(&self) -> usize {
         self.mails().len()
@@ -102,6 +116,15 @@ fn header<'a>(mail: &'a str, name: &str) -> Option<&'a str> {
         .filter_map(|line| line.split_once(": "))
         .find(|(found, _)| *found == name)
         .map(|(_, value)| value)
+}
+
+/// The path of the first page to answer on in the body.
+fn link_in(mail: &str) -> Option<String> {
+    let mut words = mail.split_ascii_whitespace();
+    words.find_map(|word| {
+        word.find("/approve/")
+            .and_then(|at| word.get(at..).map(str::to_owned))
+    })
 }
 
 /// The first word of six to eight digits in the body.

@@ -33,9 +33,14 @@ impl TestBed {
 
     /// A new holder with mail codes and such a credential, logged in.
     pub async fn signer_with(&self, spec: &KeySpec<'_>) -> Signer<'_> {
+        self.signer_as("explicit", spec).await
+    }
+
+    /// The same, with a credential that is authorised in this way.
+    pub async fn signer_as(&self, mode: &str, spec: &KeySpec<'_>) -> Signer<'_> {
         let holder = self.holder();
         let otp = self.mail_otp(&holder);
-        let credential = self.credential(&holder, &otp.id, spec);
+        let credential = self.credential_as(mode, &holder, &otp.id, spec);
         let token = self.log_in(&holder).await;
         Signer {
             bed: self,

@@ -40,6 +40,8 @@ enum Asks {
     SendOtp,
     Challenge,
     Authorize,
+    /// With a handle that was never given out: one that was is in question.rs.
+    Check,
     Extend,
     SignHash,
     ClientCredentials,
@@ -49,6 +51,7 @@ enum Asks {
 /// `header` stands for the words of the version about a missing bearer token.
 const HEADER: &str = "400 header";
 const NOT_HIS: &str = "400 Invalid parameter credentialID";
+const NO_HANDLE: &str = "400 Invalid parameter handle";
 const NO_TOKEN: &str = "401 The token provided is not a valid OAuth access or refresh token.";
 const NOT_BASIC: &str = "401 login";
 const NO_CLIENT: &str = "401 Invalid authorization header";
@@ -116,7 +119,15 @@ const BOTH: [Row; 8] = [
 const SAD: &str = "400 Invalid parameter SAD";
 
 /// Routes with their whole path.
-const SINGLE: [Row; 14] = [
+const SINGLE: [Row; 17] = [
+    ("GET", "/approve/{link}", Asks::Page, ["404"; 6]),
+    ("POST", "/approve/{link}", Asks::Nothing, ["403"; 6]),
+    (
+        "POST",
+        "/csc/v2/credentials/authorizeCheck",
+        Asks::Check,
+        [HEADER, NO_HANDLE, NO_HANDLE, NO_HANDLE, NO_HANDLE, NO_TOKEN],
+    ),
     (
         "POST",
         "/csc/v1/credentials/sendOTP",
@@ -367,6 +378,7 @@ impl<'a> World<'a> {
                 json!({"userID": signer.holder.name})
             }
             Asks::OfCredential | Asks::SendOtp => credential,
+            Asks::Check => json!({"handle": "unknown"}),
             Asks::Challenge => json!({"credentialID": signer.credential.id, "authObjectID": "OTP"}),
             Asks::Authorize => {
                 let code = self.code(caller).await;

@@ -122,6 +122,57 @@ async fn a_blocked_holder_neither_signs_nor_logs_in() {
 }
 
 /// A holder with an authenticator app: his codes can be given to a command and to the wire alike.
+#[tokio::test]
+async fn a_mandate_takes_pin_and_code_and_a_client_with_a_key_of_its_own_and_a_password_ends_it() {
+    let bed = shared().await;
+    let holder = bed.holder();
+    let totp = bed.totp(&holder);
+    let spec = KeySpec {
+        key: "p256",
+        multisign: 5,
+    };
+    let automatic = bed.credential_as("automatic", &holder, &totp.id, &spec);
+    let give = |credential: &Credential, client: &str, code: &str| {
+        let arguments = [
+            &[
+                "mandate",
+                "give",
+                "--credential",
+                &credential.id,
+                "--client",
+                client,
+            ][..],
+            &["--count", "5", "--rate", "2", "--per", "1m", "--days", "30"],
+            &["--documents", "invoices"],
+        ];
+        bed.cli(&arguments.concat(), &[&credential.pin, code])
+    };
+    let registration = format!(
+        "name = \"Invoices\"\n[authentication]\nmethod = \"tls\"\nthumbprint = \"{}\"\n",
+        "ab".repeat(32)
+    );
+    let (strong, weak) = (bed.client_from(&registration), bed.client());
+    let refused = give(&automatic, &weak.id, &totp.code(-1));
+    assert!(
+        !refused.success && refused.stderr.contains("mutual TLS"),
+        "{}",
+        refused.stderr
+    );
+    let interactive = bed.credential(&holder, &totp.id, &spec);
+    let refused = give(&interactive, &strong.id, &totp.code(-1));
+    assert!(!refused.success, "{}", refused.stdout);
+
+    let printed = give(&automatic, &strong.id, &totp.code(-1)).expect("mandate give");
+    let sad = printed.lines().find_map(|line| line.strip_prefix("SAD: "));
+    register_secret(sad.unwrap().split('.').next_back().unwrap());
+    let stop = ["mandate", "stop", "--credential", &automatic.id];
+    let refused = bed.cli(&stop, &["not the password"]);
+    assert!(!refused.success, "{}", refused.stdout);
+    let stopped = bed.cli(&stop, &[&holder.password]).expect("mandate stop");
+    assert!(stopped.contains("mandates ended: 1"), "{stopped}");
+    bed.inspect();
+}
+
 struct WithApp {
     totp: Totp,
     credential: Credential,

@@ -12,6 +12,7 @@ use crate::{
     factor::{self, Factors},
     holder::{Accounts, Sessions},
     oauth::{client::Clients, token::Tokens},
+    question::{self, Questions},
     signing::Signer,
     store::Store,
     timekeeper::TimeTrust,
@@ -26,6 +27,8 @@ pub struct Limits {
     pub hashes: usize,
     /// How long a request may take.
     pub time: Duration,
+    /// How long a request of CSC v1 waits for a holder.
+    pub wait: Duration,
 }
 
 /// The service.
@@ -41,6 +44,7 @@ pub struct App {
     pub factors: Factors,
     pub keys: Keys,
     pub signer: Signer,
+    pub questions: Questions,
     pub time: TimeTrust,
     pub limits: Limits,
     /// What `info` says.
@@ -79,8 +83,34 @@ impl App {
             factor_policy(config),
         );
         let policy = credential_policy(config);
+        let accounts = Accounts::new(store.clone(), clock.clone(), vault.clone(), stretcher);
+        let clients = Clients::new(store.clone(), clock.clone(), vault.clone());
+        let keys = Keys::new(
+            store.clone(),
+            clock.clone(),
+            vault.clone(),
+            factors.clone(),
+            policy,
+        );
+        let public_url = config.server.public_url.as_str().trim_end_matches('/');
         Self {
-            accounts: Accounts::new(store.clone(), clock.clone(), vault.clone(), stretcher),
+            questions: Questions {
+                store: store.clone(),
+                clock: clock.clone(),
+                vault: vault.clone(),
+                keys: keys.clone(),
+                factors: factors.clone(),
+                accounts: accounts.clone(),
+                clients: clients.clone(),
+                policy: question::Policy {
+                    lifetime: config.question.lifetime,
+                    max_per_hour: config.question.max_per_hour,
+                },
+                channel: Arc::new(question::Mail {
+                    public_url: public_url.to_owned(),
+                }),
+            },
+            accounts,
             sessions: Sessions::new(
                 store.clone(),
                 clock.clone(),
@@ -88,7 +118,7 @@ impl App {
                 config.lifetime.session_idle,
                 config.lifetime.session,
             ),
-            clients: Clients::new(store.clone(), clock.clone(), vault.clone()),
+            clients,
             tokens: Tokens::new(
                 store.clone(),
                 clock.clone(),
@@ -96,13 +126,7 @@ impl App {
                 config.lifetime.access_token,
                 config.lifetime.refresh_token,
             ),
-            keys: Keys::new(
-                store.clone(),
-                clock.clone(),
-                vault.clone(),
-                factors.clone(),
-                policy,
-            ),
+            keys,
             signer: Signer::new(store.clone(), clock.clone(), vault),
             factors,
             time,
@@ -110,14 +134,13 @@ impl App {
                 body: config.server.max_body_bytes,
                 hashes: config.credential.max_hashes as usize,
                 time: config.server.request_timeout,
+                wait: config
+                    .question
+                    .wait
+                    .min(config.server.request_timeout * 4 / 5),
             },
             info: Arc::new(config.info.clone()),
-            public_url: config
-                .server
-                .public_url
-                .as_str()
-                .trim_end_matches('/')
-                .into(),
+            public_url: public_url.into(),
             ca_certificate: ca_certificate.into(),
             store,
             clock,

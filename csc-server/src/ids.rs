@@ -88,6 +88,10 @@ identifier! {
     ApprovalId
 }
 identifier! {
+    /// A question to a holder.
+    QuestionId
+}
+identifier! {
     /// An activation: today always a SAD.
     ActivationId
 }

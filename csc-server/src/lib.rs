@@ -36,6 +36,7 @@ pub mod operator;
 pub mod otp;
 pub mod password;
 pub mod portal;
+pub mod question;
 pub mod rotation;
 pub mod routes;
 pub mod sealed;

@@ -45,6 +45,7 @@ pub enum Method {
     CredentialsList,
     CredentialsInfo,
     CredentialsAuthorize,
+    CredentialsAuthorizeCheck,
     CredentialsExtendTransaction,
     CredentialsSendOtp,
     CredentialsGetChallenge,
@@ -61,6 +62,7 @@ impl Method {
             Self::CredentialsList => "credentials/list",
             Self::CredentialsInfo => "credentials/info",
             Self::CredentialsAuthorize => "credentials/authorize",
+            Self::CredentialsAuthorizeCheck => "credentials/authorizeCheck",
             Self::CredentialsExtendTransaction => "credentials/extendTransaction",
             Self::CredentialsSendOtp => "credentials/sendOTP",
             Self::CredentialsGetChallenge => "credentials/getChallenge",
@@ -74,7 +76,11 @@ impl Method {
             Version::V1 => Self::CredentialsSendOtp,
             Version::V2 => Self::CredentialsGetChallenge,
         };
-        vec![
+        let check = match version {
+            Version::V1 => None,
+            Version::V2 => Some(Self::CredentialsAuthorizeCheck),
+        };
+        let mut served = vec![
             Self::Info,
             Self::AuthLogin,
             Self::AuthRevoke,
@@ -84,7 +90,9 @@ impl Method {
             Self::CredentialsExtendTransaction,
             challenge,
             Self::SignaturesSignHash,
-        ]
+        ];
+        served.extend(check);
+        served
     }
 
     /// What the specification has and this service does not: answered with 501 (CSC v1 10).
@@ -92,7 +100,6 @@ impl Method {
         match version {
             Version::V1 => &["signatures/timestamp"],
             Version::V2 => &[
-                "credentials/authorizeCheck",
                 "credentials/create",
                 "credentials/delete",
                 "credentials/sendOTP",

@@ -266,6 +266,12 @@ fn credential_said(error: &credential::Error, method: Method, version: Version) 
         Error::TooMany => request("Numbers of signatures is too high"),
         Error::CountMismatch => request("Invalid value for parameter numSignatures"),
         Error::InvalidSad => request("Invalid parameter SAD"),
+        Error::InvalidHandle => request("Invalid parameter handle"),
+        Error::Denied => (
+            StatusCode::BAD_REQUEST,
+            "access_denied",
+            "The user, authorization server or remote service denied the request.".into(),
+        ),
         // An edited approval reads as a SAD that never was; the alarm says which.
         Error::Damaged
             if matches!(

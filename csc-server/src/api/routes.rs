@@ -69,6 +69,7 @@ fn csc(version: Version, time: &TimeTrust) -> Routes<App> {
                 Method::CredentialsList => post(credentials::list::handle),
                 Method::CredentialsInfo => post(credentials::info::handle),
                 Method::CredentialsAuthorize => post(credentials::authorize::handle),
+                Method::CredentialsAuthorizeCheck => post(credentials::authorize_check::handle),
                 Method::CredentialsExtendTransaction => {
                     post(credentials::extend_transaction::handle)
                 }

@@ -342,6 +342,31 @@ pub enum Event {
         hashes: Vec<String>,
         reason: String,
     },
+    /// The holder is asked by a page of ours; the hashes are hexadecimal.
+    QuestionAsked {
+        question: String,
+        credential: String,
+        client: String,
+        hashes: Vec<String>,
+        record: String,
+    },
+    /// `approved` or `refused`, by the holder.
+    QuestionAnswered {
+        question: String,
+        state: &'static str,
+        version: i64,
+        record: String,
+    },
+    /// `taken` by its client, or `lapsed`.
+    QuestionEnded {
+        question: String,
+        state: &'static str,
+        version: i64,
+        record: String,
+    },
+    QuestionIntegrityFail {
+        question: String,
+    },
     /// The holder lets a client sign without him: so many signatures, so many in a period of milliseconds, until then.
     MandateCreated {
         activation: String,

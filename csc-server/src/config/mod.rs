@@ -15,6 +15,7 @@ mod lifetime;
 mod mail;
 mod otp;
 mod pin;
+mod question;
 pub mod secret;
 mod server;
 mod slot;
@@ -41,6 +42,7 @@ pub use lifetime::Lifetime;
 pub use mail::{Mail, Transport};
 pub use otp::Otp;
 pub use pin::{Argon2, Pin};
+pub use question::Question;
 pub use server::{Admin, Server};
 pub use slot::{Role, Slot};
 pub use sms::{Body, Gateway, Sms, SmsLogin};
@@ -79,6 +81,9 @@ pub struct Config {
     /// One-time passwords.
     #[serde(default)]
     pub otp: Otp,
+    /// What holders are asked by mail.
+    #[serde(default)]
+    pub question: Question,
     /// Bounds of a credential and of a request to sign.
     #[serde(default)]
     pub credential: Credential,
@@ -206,6 +211,7 @@ impl Config {
         self.lifetime.check()?;
         self.pin.check()?;
         self.otp.check()?;
+        self.question.check()?;
         self.credential.check()?;
         self.certificate.check()?;
         self.clock.check()?;

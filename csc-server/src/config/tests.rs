@@ -323,7 +323,7 @@ fn every_mistake_names_its_key_what_was_found_and_the_remedy() {
             "[mail]",
             "[mails]",
             "mails: found an unknown field `mails`; use one of `server`, `admin`, `info`, `store`, `slot`, `mail`, \
-          `sms`, `lifetime`, `pin`, `otp`, `credential`, `algorithm`, `certificate`, `audit`, `terms`, `clock`",
+          `sms`, `lifetime`, `pin`, `otp`, `question`, `credential`, `algorithm`, `certificate`, `audit`, `terms`, `clock`",
         ),
         (
             "outbox = \"outbox\"",

@@ -111,10 +111,15 @@ impl Keys {
             return Err(Error::WrongMode);
         }
         self.may_sign(credential, now)?;
+        // Asked on our own page, a code is for these signatures alone.
+        let purpose = match credential.mode {
+            Mode::Implicit => Purpose::Approve(order.fingerprint()),
+            Mode::Explicit | Mode::Code | Mode::Automatic => Purpose::Sign,
+        };
         let factor = self.factor(credential).await?;
         let claim = self
             .factors
-            .judge(&factor, credential, &approval.otp, Purpose::Sign)
+            .judge(&factor, credential, &approval.otp, purpose)
             .await?;
         let client = &access.client;
         let asked = Event::AuthzAsked {

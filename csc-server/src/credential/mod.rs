@@ -98,6 +98,12 @@ pub enum Error {
     /// Unknown, spent, of another client or credential, or not its secret: one answer for all.
     #[error("the SAD is not valid")]
     InvalidSad,
+    /// Unknown, used, too old, or of another client: one answer for all.
+    #[error("the handle is not valid")]
+    InvalidHandle,
+    /// The holder says no, or nothing in time.
+    #[error("the holder has not approved")]
+    Denied,
     /// It was good, until its time was up.
     #[error("the SAD has expired")]
     SadExpired,

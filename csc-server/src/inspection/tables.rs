@@ -1,6 +1,6 @@
 //! The tables that are held against the log.
 
-use crate::{audit::Table, ca, credential, enrolment, factor, holder, oauth, operator};
+use crate::{audit::Table, ca, credential, enrolment, factor, holder, oauth, operator, question};
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,7 @@ pub(super) enum Of {
     Challenge,
     Activation,
     Signing,
+    Question,
     Operator,
     Approval,
     Policy,
@@ -23,7 +24,7 @@ pub(super) enum Of {
 }
 
 /// Each of them; their numbers are their places here.
-pub const TABLES: [&Table; 15] = {
+pub const TABLES: [&Table; 16] = {
     let [client, link] = &oauth::client::TABLES;
     let [accounts, approvals, policy] = &operator::TABLES;
     [
@@ -38,6 +39,7 @@ pub const TABLES: [&Table; 15] = {
         &factor::CHALLENGES,
         &credential::ACTIVATIONS,
         &credential::SIGNINGS,
+        &question::TABLE,
         accounts,
         approvals,
         policy,

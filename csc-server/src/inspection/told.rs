@@ -6,7 +6,7 @@ use super::{
     staff,
     tables::{self, Of},
 };
-use crate::{clock::Millis, factor};
+use crate::{clock::Millis, factor, question};
 
 /// A change of one row that an event tells of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,6 +196,12 @@ enum Told {
         activation: String,
         version: i64,
     },
+    QuestionAsked {
+        question: String,
+        record: String,
+    },
+    QuestionAnswered(OfQuestion),
+    QuestionEnded(OfQuestion),
     MandateCreated {
         activation: String,
         count: i64,
@@ -243,6 +249,14 @@ enum Told {
 struct OfHolder {
     holder: String,
     version: i64,
+}
+
+#[derive(Debug, Deserialize)]
+struct OfQuestion {
+    question: String,
+    state: String,
+    version: i64,
+    record: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -359,6 +373,15 @@ pub(super) fn changes(event: &str, time: Millis) -> Option<Vec<Change>> {
                 replaced.map(|id| change(Of::Challenge, id, 0, vec![set("expires", time)]));
             let sent = change(Of::Challenge, &challenge, 0, deeds);
             replaced.chain([sent]).collect()
+        }
+        Told::QuestionAsked { question, record } => {
+            let until = Until(time + question::KEPT);
+            let deeds = vec![Made, Record(record), until, set("state", "waiting")];
+            vec![change(Of::Question, &question, 1, deeds)]
+        }
+        Told::QuestionAnswered(of) | Told::QuestionEnded(of) => {
+            let deeds = vec![Record(of.record), set("state", of.state)];
+            vec![change(Of::Question, &of.question, of.version, deeds)]
         }
         Told::Nothing => staff::changes(event)?,
         told => of_factor(&told, time)

@@ -106,6 +106,14 @@ fn every_message_has_a_text_in_both_languages() {
             client: "B".to_owned(),
             valid_minutes: 5,
         },
+        Message::Question {
+            credential: "A".to_owned(),
+            client: "B".to_owned(),
+            count: 2,
+            verification: "7F3A-C21B".to_owned(),
+            link: "https://sign.example/approve/00000000000000000000000000000000".to_owned(),
+            minutes: 5,
+        },
         Message::PinLocked {
             credential: "A".to_owned(),
         },

@@ -41,6 +41,21 @@ pub enum Message {
         /// How long the code may be used, in minutes.
         valid_minutes: u64,
     },
+    /// An application asks for signatures; the holder answers on a page.
+    Question {
+        /// What the holder calls the certificate.
+        credential: String,
+        /// The application that asks.
+        client: String,
+        /// How many signatures.
+        count: u32,
+        /// What page and application show of the documents.
+        verification: String,
+        /// Where the page is.
+        link: String,
+        /// How long it waits, in minutes.
+        minutes: u64,
+    },
     /// The PIN of a certificate was changed.
     PinChanged {
         /// What the holder calls the certificate.
@@ -230,6 +245,62 @@ impl Message {
                     client = one_line(client),
                     credential = one_line(credential),
                     minutes = count(*valid_minutes, "minute", "minutes"),
+                ),
+            ),
+            (
+                Self::Question {
+                    credential,
+                    client,
+                    count: signatures,
+                    verification,
+                    link,
+                    minutes,
+                },
+                true,
+            ) => rendered(
+                format!("{} chiede la sua firma", one_line(client)),
+                format!(
+                    "L'applicazione «{client}» chiede {signatures}\n\
+                     con il suo certificato «{credential}».\n\
+                     Codice di verifica: {verification}\n\
+                     \n\
+                     Per approvare o rifiutare apra questa pagina entro {minutes}:\n\
+                     \n\
+                     {link}\n\
+                     \n\
+                     Se non sta firmando, rifiuti e avvisi il servizio.\n",
+                    client = one_line(client),
+                    credential = one_line(credential),
+                    signatures = count(u64::from(*signatures), "firma", "firme"),
+                    minutes = count(*minutes, "minuto", "minuti"),
+                ),
+            ),
+            (
+                Self::Question {
+                    credential,
+                    client,
+                    count: signatures,
+                    verification,
+                    link,
+                    minutes,
+                },
+                false,
+            ) => rendered(
+                format!("{} asks for your signature", one_line(client)),
+                format!(
+                    "The application \"{client}\" asks for {signatures}\n\
+                     with your certificate \"{credential}\".\n\
+                     Verification code: {verification}\n\
+                     \n\
+                     To approve or refuse, open this page within {minutes}:\n\
+                     \n\
+                     {link}\n\
+                     \n\
+                     If you are not signing, refuse and tell the service.\n",
+                    client = one_line(client),
+                    credential = one_line(credential),
+                    signatures = count(u64::from(*signatures), "signature", "signatures"),
+                    minutes = count(*minutes, "minute", "minutes"),
                 ),
             ),
             (Self::PinChanged { credential }, true) => notice(
@@ -423,6 +494,7 @@ impl fmt::Debug for Message {
             Self::Approval(_) => "Approval",
             Self::PinCode { .. } => "PinCode",
             Self::MandateCode { .. } => "MandateCode",
+            Self::Question { .. } => "Question",
             Self::PinChanged { .. } => "PinChanged",
             Self::Suspended { .. } => "Suspended",
             Self::Reactivated { .. } => "Reactivated",

@@ -21,6 +21,7 @@ mod language;
 mod login;
 mod page;
 mod problem;
+mod question;
 mod routes;
 mod texts;
 mod visitor;

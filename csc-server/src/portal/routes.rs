@@ -2,7 +2,7 @@
 
 use axum::{Router, middleware::from_fn_with_state};
 
-use super::{assets, home, login, visitor};
+use super::{assets, home, login, question, visitor};
 use crate::{app::App, routes::Routes};
 
 /// The pages.
@@ -11,6 +11,8 @@ pub fn routes() -> Routes<App> {
         .get("/portal", home::show)
         .get("/portal/login", login::show)
         .post("/portal/login", login::decide)
+        .get("/approve/{link}", question::show)
+        .post("/approve/{link}", question::decide)
         .post("/portal/logout", login::log_out)
         .get("/portal/style.css", assets::style)
         .get("/portal/icon.svg", assets::icon)

@@ -26,6 +26,7 @@ use csc_server::{
         client::{Client, Clients},
     },
     params,
+    question::{self, Questions},
     rotation::Rotation,
     signing::Signer,
     store::{Store, Value},
@@ -247,6 +248,37 @@ impl World {
         let (id, puk) = made.await?;
         let found = Credential::by_id(&self.node().store, &id).await?;
         Ok((found.unwrap(), puk.unwrap()))
+    }
+
+    /// What asks holders, on this node: five questions an hour.
+    pub(crate) fn questions(&self, node: &Node) -> Questions {
+        let (store, clock, vault) = (
+            node.store.clone(),
+            self.clock(),
+            self.enrolment.vault.clone(),
+        );
+        let cheap = Cost {
+            memory: 8,
+            passes: 1,
+            lanes: 1,
+        };
+        let stretcher = Stretcher::new(cheap, 1, 10);
+        Questions {
+            keys: node.keys.clone(),
+            factors: node.factors.clone(),
+            accounts: Accounts::new(store.clone(), clock.clone(), vault.clone(), stretcher),
+            clients: Clients::new(store.clone(), clock.clone(), vault.clone()),
+            policy: question::Policy {
+                lifetime: Duration::from_secs(300),
+                max_per_hour: 5,
+            },
+            channel: Arc::new(question::Mail {
+                public_url: "https://sign.example".into(),
+            }),
+            store,
+            clock,
+            vault,
+        }
     }
 
     /// The factor as it stands in the database now.

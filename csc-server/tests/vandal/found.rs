@@ -6,7 +6,7 @@ use csc_server::{
     audit::{self, Event, Keeper},
     ca,
     config::PukPolicy,
-    credential::{self, Credential, Error, Hash},
+    credential::{self, Approval, Credential, Error, Hash, Mode, Order},
     enrolment::Enrolment,
     factor::{Otp, Purpose},
     holder::Accounts,
@@ -19,6 +19,7 @@ use csc_server::{
         token::Tokens,
     },
     params,
+    question::Checked,
 };
 use hsm_adapter::{Cost, Pin, Puk, Secret, Stretcher};
 use rusqlite::types::Value;
@@ -52,6 +53,7 @@ impl Life {
         };
         life.is_run_by_operators(&database).await;
         life.makes_a_ca().await;
+        life.is_asked().await;
         life.logs_in().await;
         life.has_clients().await;
         let (factor, credential) = life.world.mailbox().await;
@@ -89,6 +91,45 @@ impl Life {
         staff.changes_policy().await;
         self.remembers();
         staff.changes_roles(|| self.remembers()).await;
+    }
+
+    /// Questions in each of their states but approved, which lasts until the client comes.
+    async fn is_asked(&mut self) {
+        let world = &self.world;
+        let enrolled = world.node().factors.enrol_mail(&world.holder).await;
+        let (mode, factor) = (Mode::Implicit, enrolled.unwrap());
+        let made = world.enrol_as(mode, &world.holder, &factor, PukPolicy::Unblock);
+        let (credential, _puk) = made.await.unwrap();
+        let (questions, access) = (world.questions(world.node()), world.access(&credential));
+        let mut handles = Vec::new();
+        for octet in 0..3 {
+            let hash = Hash::new(vec![octet + 1; 32]).unwrap();
+            let order = Order::new(&credential, 1, vec![hash], None).unwrap();
+            let asked = questions.ask(&access, &credential, &order, None);
+            handles.push(asked.await.unwrap());
+        }
+        let mails = world.messages().await;
+        let mut words = mails.iter().flat_map(|mail| mail.split_ascii_whitespace());
+        let link = words.find_map(|word| word.strip_prefix("https://sign.example/approve/"));
+        let question = questions.find(link.unwrap()).await.unwrap();
+        questions.send_code(&question).await.unwrap();
+        let mails = world.messages().await;
+        let mut words = mails.iter().flat_map(|mail| mail.split_ascii_whitespace());
+        let eight = |word: &&str| word.len() == 8 && word.bytes().all(|c| c.is_ascii_digit());
+        let approval = Approval {
+            pin: Pin::parse(PIN).unwrap(),
+            otp: Otp::parse(words.find(eight).unwrap()).unwrap(),
+        };
+        self.remembers();
+        let questions = self.world.questions(self.world.node());
+        questions.approve(&question, approval).await.unwrap();
+        self.remembers();
+        let mut taken = 0;
+        for handle in &handles {
+            let checked = questions.check(&access, handle).await.unwrap();
+            taken += usize::from(matches!(checked, Checked::Approved(_)));
+        }
+        assert_eq!(taken, 1);
     }
 
     /// As `slot init` does.
@@ -414,7 +455,15 @@ async fn a_row_taken_out_is_found_and_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_put_in_is_found_and_named() {
     /// What may stand in one row only.
-    const UNIQUE: [&str; 6] = ["id", "user_name", "spki_hash", "serial", "name", "seat"];
+    const UNIQUE: [&str; 7] = [
+        "id",
+        "link",
+        "user_name",
+        "spki_hash",
+        "serial",
+        "name",
+        "seat",
+    ];
     let life = Life::lived().await;
     for table in TABLES {
         let row = &life.hands.rows(table.name)[0];

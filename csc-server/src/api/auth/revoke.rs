@@ -28,6 +28,7 @@ pub(crate) async fn handle(
     match app.tokens.revoke(token, &access.client, holder).await {
         Ok(grant) => {
             app.keys.end_grant(&grant).await?;
+            app.questions.end_grant(&grant).await?;
             Ok(StatusCode::NO_CONTENT)
         }
         Err(token::Error::Unknown) => revoke_sad(&app, &access, token).await,

@@ -1,7 +1,15 @@
-//! credentials/authorize (CSC v1 11.6, v2 11.6), explicit mode: both factors come with the call.
+//! credentials/authorize (CSC v1 11.6, v2 11.6). Explicit mode: both factors come with the call. Implicit mode: the service asks the holder; v2 answers
+//! with a handle at once (credentials/authorizeCheck), v1 when he has answered.
 
-use axum::{Extension, Json, extract::State};
+use std::time::Duration;
+
+use axum::{
+    Extension, Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use hsm_adapter::{HashType, Pin};
+use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -17,6 +25,7 @@ use crate::{
     factor::Otp,
     ids::CredentialId,
     oauth::ServiceAccess,
+    question::Checked,
 };
 
 /// Identifier of the PIN among `auth/objects` of v2.
@@ -30,7 +39,7 @@ pub(crate) async fn handle(
     Extension(call): Extension<Call>,
     access: ServiceAccess,
     params: Params,
-) -> Result<Json<Value>, Fault> {
+) -> Result<Response, Fault> {
     let id = CredentialId::new(params.string("credentialID")?);
     let count = params.integer("numSignatures")?;
     let name = call.version.hashes();
@@ -43,7 +52,11 @@ pub(crate) async fn handle(
         )?),
     };
     let hash_type = hash_type(&params, call.version)?;
-    let (pin, otp) = factors(&params, call.version)?;
+    // What the implicit mode has nothing of.
+    let collected = match nothing_collected(&params, call.version) {
+        true => None,
+        false => Some(factors(&params, call.version)?),
+    };
     params.check_free_text()?;
     let count = u32::try_from(count).ok().filter(|count| *count > 0);
     let count = count.ok_or(Fault::Text("Invalid value for parameter numSignatures"))?;
@@ -52,11 +65,28 @@ pub(crate) async fn handle(
     }
 
     let credential = Credential::owned_by(&app.store, &access, &id).await?;
-    if credential.mode != Mode::Explicit {
+    if !matches!(credential.mode, Mode::Explicit | Mode::Implicit) {
         return Err(credential::Error::WrongMode.into());
     }
     app.keys.usable(&access, &credential).await?;
     let order = Order::new(&credential, count, hashes, digest)?.of_type(hash_type);
+    if credential.mode == Mode::Implicit {
+        // CSC v2 11.6: `[]` and nothing else where nothing is required.
+        if collected.is_some() && call.version == Version::V2 {
+            return Err(Fault::AuthenticationData);
+        }
+        let description = params.optional_string("description")?;
+        let asked = app.questions.ask(&access, &credential, &order, description);
+        let handle = asked.await?;
+        return match call.version {
+            Version::V1 => Ok(Json(answer(&wait(&app, &access, &handle).await?)).into_response()),
+            Version::V2 => Ok(pending(&handle)),
+        };
+    }
+    let (pin, otp) = match collected {
+        Some(collected) => collected,
+        None => factors(&params, call.version)?,
+    };
     // What cannot be a PIN or a code is wrong without being a try.
     let pin = Pin::parse(&pin).ok_or(credential::Error::WrongPin)?;
     let otp = Otp::parse(&otp).ok_or(credential::Error::WrongOtp)?;
@@ -64,7 +94,51 @@ pub(crate) async fn handle(
         .keys
         .authorise(&access, &credential, &order, Approval { pin, otp })
         .await?;
-    Ok(Json(answer(&issued)))
+    Ok(Json(answer(&issued)).into_response())
+}
+
+/// CSC v1 11.6 has no other answer than the SAD: the request waits for the holder.
+async fn wait(app: &App, access: &ServiceAccess, handle: &str) -> Result<Issued, Fault> {
+    const PAUSE: Duration = Duration::from_millis(250);
+    let answered = tokio::time::timeout(app.limits.wait, async {
+        loop {
+            match app.questions.check(access, handle).await? {
+                Checked::Approved(issued) => return Ok::<_, credential::Error>(issued),
+                Checked::Waiting => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    });
+    let answered = match answered.await {
+        Ok(answered) => answered,
+        Err(_) if app.questions.give_up(handle).await? => Err(credential::Error::Denied),
+        // He answered in the last moment.
+        Err(_) => match app.questions.check(access, handle).await? {
+            Checked::Approved(issued) => Ok(issued),
+            Checked::Waiting => Err(credential::Error::Denied),
+        },
+    };
+    answered.map_err(|error| match error {
+        // Too late: no client of v1 knows of handles.
+        credential::Error::InvalidHandle => credential::Error::Denied.into(),
+        error => error.into(),
+    })
+}
+
+/// 202: ask again with this handle (CSC v2 11.6 and 11.7).
+pub(crate) fn pending(handle: &str) -> Response {
+    let again = [(header::RETRY_AFTER, HeaderValue::from_static("2"))];
+    let body = Json(json!({ "handle": handle }));
+    (StatusCode::ACCEPTED, again, body).into_response()
+}
+
+/// Whether the client has collected nothing: neither member in v1, `authData: []` in v2.
+fn nothing_collected(params: &Params, version: Version) -> bool {
+    match version {
+        Version::V1 => !params.has("PIN") && !params.has("OTP"),
+        Version::V2 => params
+            .objects("authData")
+            .is_ok_and(|objects| objects.is_empty()),
+    }
 }
 
 /// `hashType`, which the specification has in authorization details only: whoever says what the hashes are digests of binds the SAD to it.

@@ -1,6 +1,7 @@
 //! credentials/…: finding, describing and authorising credentials.
 
 pub(super) mod authorize;
+pub(super) mod authorize_check;
 pub(super) mod extend_transaction;
 pub(super) mod get_challenge;
 pub(super) mod info;

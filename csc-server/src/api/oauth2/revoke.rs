@@ -27,5 +27,6 @@ pub(crate) async fn handle(State(app): State<App>, form: Form) -> Result<StatusC
         error => error.into(),
     })?;
     app.keys.end_grant(&grant).await?;
+    app.questions.end_grant(&grant).await?;
     Ok(StatusCode::NO_CONTENT)
 }

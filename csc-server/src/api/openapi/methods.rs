@@ -58,7 +58,15 @@ pub(super) fn operation(method: Method, version: Version) -> Operation {
         Method::CredentialsAuthorize => (
             "Approve hashes with PIN and code",
             authorization(version),
-            Answer::ok(sad()),
+            match version {
+                Version::V1 => Answer::ok(sad()),
+                Version::V2 => pending(),
+            },
+        ),
+        Method::CredentialsAuthorizeCheck => (
+            "Whether the holder has answered",
+            request(json!({ "handle": text() }), json!({})),
+            pending(),
         ),
         Method::CredentialsExtendTransaction => (
             "A new SAD for what is left of a live one",
@@ -198,6 +206,14 @@ fn authorization(version: Version) -> Value {
         }
     };
     request(required, optional)
+}
+
+/// The SAD, or a handle to ask again with.
+fn pending() -> Vec<Answer> {
+    let handle = answer(json!({ "handle": text() }), json!({}));
+    let mut answers = Answer::ok(sad());
+    answers.push(Answer::new(202, "The holder is asked.", handle));
+    answers
 }
 
 fn sad() -> Value {

@@ -1,0 +1,25 @@
+-- What holders are asked on a page of ours that a mail leads to: whether these signatures may be made. All but state, version and
+-- what is sealed stands under mac.
+CREATE TABLE question (
+    id TEXT NOT NULL PRIMARY KEY,
+    version BIGINT NOT NULL,
+    -- What the mailed link names it by.
+    link TEXT NOT NULL UNIQUE,
+    holder TEXT NOT NULL REFERENCES holder (id),
+    credential TEXT NOT NULL REFERENCES credential (id),
+    client TEXT NOT NULL REFERENCES client (id),
+    grant_id TEXT NOT NULL,
+    -- SHA-256 of the handle's secret, and the X25519 key whose private half the handle gives.
+    handle_hash BYTEA NOT NULL,
+    public_key BYTEA NOT NULL,
+    content BYTEA NOT NULL,
+    mac BYTEA NOT NULL,
+    -- waiting, approved, refused, taken, lapsed.
+    state TEXT NOT NULL,
+    -- The SAD, sealed to the handle: between approved and taken.
+    sealed BYTEA,
+    expires BIGINT NOT NULL,
+    created BIGINT NOT NULL
+);
+CREATE INDEX question_holder ON question (holder, created);
+CREATE INDEX question_grant ON question (grant_id);
