@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | [`cades`] | CMS signatures: `.p7m` (attached), `.p7s` (detached) |
 //! | [`pades`] | PDF signatures, as an incremental update |
+//! | [`timestamp`] | time-stamp tokens of RFC 3161 |
 //! | [`Chain`] | the signer's certificate and those of its issuers |
 //! | [`Scheme`], [`DigestAlgorithm`] | how the key signs, and over which digest |
 //!
@@ -17,6 +18,7 @@
 
 pub mod cades;
 pub mod pades;
+pub mod timestamp;
 
 mod algorithm;
 mod chain;

@@ -22,6 +22,7 @@ mod enrol;
 mod gateway;
 mod mail;
 mod openssl;
+mod pdf;
 mod server;
 mod signer;
 mod staff;
@@ -37,6 +38,7 @@ pub use canary::{register as register_secret, registered as registered_secrets};
 pub use enrol::{Client, Credential, Holder, KeySpec, Otp, Token, Totp};
 pub use gateway::Gateway;
 pub use openssl::{Scheme, assert_signs, pem};
+pub use pdf::{pdf, reports};
 pub use signer::Signer;
 pub use staff::{
     ROLES, Staff, first_password as first_password_of, password as password_of, request_of,

@@ -1,9 +1,12 @@
 //! Who gets what: one table of route × caller. The routes are the server's own list (`csc-server routes`), so that a new one without a row fails.
+#![expect(clippy::indexing_slicing, reason = "what is missing fails the test")]
 
 use std::{collections::BTreeSet, fs};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use conformance_tests::{
     Answer, Client, Digest, Holder, ROLES, Signer, Staff, TestBed, V1, V2, Version, digest, shared,
+    until,
 };
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -44,6 +47,9 @@ enum Asks {
     Check,
     Extend,
     SignHash,
+    Stamp,
+    SignDoc,
+    Poll,
     ClientCredentials,
     RevokeAsClient,
 }
@@ -63,7 +69,7 @@ const SERVED_LATER: &str = "501 This method is not implemented";
 type Row = (&'static str, &'static str, Asks, [&'static str; 6]);
 
 /// Routes of both versions, below `/csc/v1` and `/csc/v2`.
-const BOTH: [Row; 8] = [
+const BOTH: [Row; 9] = [
     ("POST", "info", Asks::Nothing, ["200"; 6]),
     (
         "POST",
@@ -114,12 +120,18 @@ const BOTH: [Row; 8] = [
         Asks::SignHash,
         [HEADER, NOT_HIS, SAD, NOT_HIS, "200", NO_TOKEN],
     ),
+    (
+        "POST",
+        "signatures/timestamp",
+        Asks::Stamp,
+        [HEADER, "200", "200", "200", "200", NO_TOKEN],
+    ),
 ];
 /// The holder's SAD, presented by a client that it was not given to.
 const SAD: &str = "400 Invalid parameter SAD";
 
 /// Routes with their whole path.
-const SINGLE: [Row; 17] = [
+const SINGLE: &[Row] = &[
     ("GET", "/approve/{link}", Asks::Page, ["404"; 6]),
     ("POST", "/approve/{link}", Asks::Nothing, ["403"; 6]),
     (
@@ -127,6 +139,25 @@ const SINGLE: [Row; 17] = [
         "/csc/v2/credentials/authorizeCheck",
         Asks::Check,
         [HEADER, NO_HANDLE, NO_HANDLE, NO_HANDLE, NO_HANDLE, NO_TOKEN],
+    ),
+    (
+        "POST",
+        "/csc/v2/signatures/signPolling",
+        Asks::Poll,
+        [
+            HEADER,
+            "400 Invalid parameter \"userID\"",
+            "400 Invalid parameter requestID",
+            "400 Invalid parameter requestID",
+            "200",
+            NO_TOKEN,
+        ],
+    ),
+    (
+        "POST",
+        "/csc/v2/signatures/signDoc",
+        Asks::SignDoc,
+        [HEADER, NOT_HIS, SAD, NOT_HIS, "200", NO_TOKEN],
     ),
     (
         "POST",
@@ -384,6 +415,15 @@ impl<'a> World<'a> {
                 let code = self.code(caller).await;
                 signer.authorization(version, &hashes, 2, &code)
             }
+            Asks::Stamp => {
+                json!({"hash": STANDARD.encode(hashes[0]), "hashAlgo": "2.16.840.1.101.3.4.2.1"})
+            }
+            Asks::Poll => self.poll(caller).await,
+            Asks::SignDoc => {
+                let sad = signer.sad(version, &hashes[..1]).await;
+                let document = json!({"document": STANDARD.encode("one"), "signature_format": "C", "signAlgo": "1.2.840.10045.4.3.2"});
+                json!({"credentialID": signer.credential.id, "SAD": sad, "documents": [document]})
+            }
             Asks::Extend | Asks::SignHash => {
                 let sad = signer.sad(version, &hashes).await;
                 match asks {
@@ -393,6 +433,28 @@ impl<'a> World<'a> {
             }
             _ => json!({}),
         }
+    }
+
+    /// What asks for the signature of an operation that the holder began, once it has ended.
+    async fn poll(&self, caller: Caller) -> Value {
+        let signer = &self.signer;
+        let hashes = [digest("polled")];
+        let sad = signer.sad(V2, &hashes).await;
+        let mut order = signer.order(V2, &sad, &hashes);
+        order["operationMode"] = json!("A");
+        let begun = signer.call(V2, "signatures/signHash", order).await;
+        let mut body = json!({"requestID": begun.text_of("responseID")});
+        until("the operation to end", async || {
+            let answer = signer
+                .call(V2, "signatures/signPolling", body.clone())
+                .await;
+            (answer.status == 200).then_some(())
+        })
+        .await;
+        if matches!(caller, WrongClient | Caller::Client) {
+            body["userID"] = json!(signer.holder.name);
+        }
+        body
     }
 
     /// A code that this caller had sent to the holder, where he may.

@@ -449,6 +449,7 @@ async fn every_act_leaves_its_event_and_no_secret() {
         "STOP",
         "MASTER_CREATED",
         "CA_CREATED",
+        "TSA_CREATED",
         "HOLDER_ADDED",
         "FACTOR_ADDED",
         "CLIENT_REGISTERED",

@@ -1,6 +1,8 @@
 //! While nobody knows what time it is, nothing is approved or signed.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use conformance_tests::{Answer, TestBed, TimeSource, V1, V2, digest, until};
+use serde_json::json;
 
 const UNAVAILABLE: &str = "The authorization server is currently unable to handle the request due to a temporary overloading or \
                            maintenance of the server.";
@@ -35,6 +37,9 @@ async fn a_node_whose_clock_is_off_approves_and_signs_nothing() {
             put_off(signer.extend(version, &sad, &hash).await);
             let body = signer.authorization(version, &hash, 1, &code);
             put_off(signer.call(version, "credentials/authorize", body).await);
+            let body =
+                json!({"hash": STANDARD.encode(hash[0]), "hashAlgo": "2.16.840.1.101.3.4.2.1"});
+            put_off(signer.call(version, "signatures/timestamp", body).await);
         }
 
         source.set_ahead(0);

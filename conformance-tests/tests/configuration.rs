@@ -113,6 +113,7 @@ async fn each_start_records_what_is_weak() {
                 "slot[1].profile",
                 "mail.outbox",
                 "clock.sources",
+                "timestamp.policy",
                 "terms"
             ]),
             json!([
@@ -121,6 +122,7 @@ async fn each_start_records_what_is_weak() {
                 "mail.outbox",
                 "credential.puk",
                 "clock.sources",
+                "timestamp.policy",
                 "terms"
             ]),
         ]

@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use hsm_adapter::{Cost, Issuer, Stretcher, Vault};
+use tokio::sync::Semaphore;
 
 use crate::{
     clock::Clock,
@@ -12,10 +13,12 @@ use crate::{
     factor::{self, Factors},
     holder::{Accounts, Sessions},
     oauth::{client::Clients, token::Tokens},
+    operation::Operations,
     question::{self, Questions},
     signing::Signer,
     store::Store,
     timekeeper::TimeTrust,
+    timestamp::Tsa,
 };
 
 /// Bounds of a request, checked before any work is done.
@@ -23,8 +26,16 @@ use crate::{
 pub struct Limits {
     /// Octets of a body.
     pub body: usize,
+    /// Octets of a body with documents.
+    pub document_body: usize,
+    /// Documents of a call.
+    pub documents: usize,
     /// Hashes of a call.
     pub hashes: usize,
+    /// How long a result is kept when the client does not say.
+    pub validity: Duration,
+    /// The longest it may say.
+    pub longest_validity: Duration,
     /// How long a request may take.
     pub time: Duration,
     /// How long a request of CSC v1 waits for a holder.
@@ -45,8 +56,12 @@ pub struct App {
     pub keys: Keys,
     pub signer: Signer,
     pub questions: Questions,
+    pub operations: Operations,
+    pub tsa: Tsa,
     pub time: TimeTrust,
     pub limits: Limits,
+    /// Turns of requests with documents.
+    pub turns: Arc<Semaphore>,
     /// What `info` says.
     pub info: Arc<config::Info>,
     /// Where clients reach the service, without a slash at the end.
@@ -67,6 +82,7 @@ pub struct Dependencies {
 
 impl App {
     /// Puts the parts together as the configuration says.
+    #[expect(clippy::too_many_arguments, reason = "the parts")]
     pub fn new(
         config: &Config,
         clock: Clock,
@@ -74,6 +90,7 @@ impl App {
         vault: Vault,
         stretcher: Stretcher,
         time: TimeTrust,
+        tsa: Tsa,
         ca_certificate: Vec<u8>,
     ) -> Self {
         let factors = Factors::new(
@@ -127,18 +144,25 @@ impl App {
                 config.lifetime.refresh_token,
             ),
             keys,
-            signer: Signer::new(store.clone(), clock.clone(), vault),
+            signer: Signer::new(store.clone(), clock.clone(), vault.clone()),
             factors,
+            operations: Operations::new(store.clone(), clock.clone(), vault.clone()),
+            tsa,
             time,
             limits: Limits {
                 body: config.server.max_body_bytes,
+                document_body: config.document.max_body_bytes,
+                documents: config.document.max_documents as usize,
                 hashes: config.credential.max_hashes as usize,
+                validity: config.lifetime.result,
+                longest_validity: config.lifetime.longest_result,
                 time: config.server.request_timeout,
                 wait: config
                     .question
                     .wait
                     .min(config.server.request_timeout * 4 / 5),
             },
+            turns: Arc::new(Semaphore::new(config.document.at_once as usize)),
             info: Arc::new(config.info.clone()),
             public_url: public_url.into(),
             ca_certificate: ca_certificate.into(),

@@ -92,6 +92,10 @@ identifier! {
     QuestionId
 }
 identifier! {
+    /// An asynchronous operation: `responseID`.
+    OperationId
+}
+identifier! {
     /// An activation: today always a SAD.
     ActivationId
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Millis,
-    ids::{CredentialId, HolderId, random_id},
+    ids::{CredentialId, HolderId, OperationId, random_id},
     notify::Outgoing,
     params,
     sealed::{self, BATCH, Batch},
@@ -20,9 +20,12 @@ use crate::{
 const LEASE: Millis = 60_000;
 /// How long a notice is worth sending.
 const NOTICE_GIVES_UP: Millis = 24 * 3_600_000;
+/// How long a client that cannot be told is tried.
+const CALLBACK_GIVES_UP: Millis = 600_000;
 
 const MESSAGE: &str = "message";
 const NOTICE: &str = "notice";
+const CALLBACK: &str = "callback";
 
 /// A job that is ready to be enqueued.
 #[derive(Clone, Debug)]
@@ -79,6 +82,17 @@ impl Job {
             // Strings and integers always serialise.
             payload: serde_json::to_vec(notice).unwrap_or_default(),
             gives_up: now + NOTICE_GIVES_UP,
+        }
+    }
+
+    /// Tells a client that the result of its operation is there, until its time is over. It stands in clear: who is told, and where, is looked up
+    /// when it is done.
+    pub fn callback(operation: &OperationId, now: Millis, ends: Millis) -> Self {
+        Self {
+            id: random_id(),
+            kind: CALLBACK,
+            payload: operation.as_str().as_bytes().to_vec(),
+            gives_up: ends.min(now + CALLBACK_GIVES_UP),
         }
     }
 
@@ -141,6 +155,8 @@ pub enum Work {
     Message(Outgoing),
     /// Put this notice into words and send it.
     Notice(Notice),
+    /// Tell a client that this operation has ended.
+    Callback(String),
 }
 
 /// Why a job cannot be done.
@@ -204,6 +220,9 @@ impl Leased {
                     .map(Work::Message)
                     .ok_or_else(|| damaged("no message"))
             }
+            CALLBACK => String::from_utf8(self.payload.clone())
+                .map(Work::Callback)
+                .map_err(|_| damaged("no operation")),
             NOTICE => serde_json::from_slice(&self.payload)
                 .map(Work::Notice)
                 .map_err(|_| damaged("no notice")),

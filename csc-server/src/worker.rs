@@ -16,7 +16,12 @@ use crate::{
     holder::Accounts,
     ids::{CredentialId, HolderId},
     jobs::{self, Leased, Notice, Work},
-    notify::{Message, Outgoing, Sender},
+    notify::{
+        Message, Outgoing, Sender,
+        callback::{self, Callbacks},
+    },
+    oauth::client::Clients,
+    operation::Operations,
     store::{Store, StoreError},
 };
 
@@ -24,6 +29,46 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(250);
 /// Jobs of a node at once.
 const AT_ONCE: usize = 4;
+
+/// Tells clients that operations of theirs have ended.
+#[derive(Clone)]
+pub struct Teller {
+    /// Which operations there are.
+    pub operations: Operations,
+    /// Where their clients may be told.
+    pub clients: Clients,
+    /// Tells them.
+    pub callbacks: Callbacks,
+}
+
+impl Teller {
+    /// Whether there is nothing left to do. Who may not be told any more is not.
+    async fn tell(&self, operation: &str) -> Result<bool, StoreError> {
+        let Some((client, place)) = self.operations.to_tell(operation).await? else {
+            return Ok(true);
+        };
+        let client = match self.clients.find(&client).await {
+            Ok(Some(client)) => client,
+            Ok(None) => return Ok(true),
+            Err(error) => {
+                tracing::warn!(operation, %error, "a client is not told yet");
+                return Ok(false);
+            }
+        };
+        let registered = &client.registration.response_uris;
+        match self.callbacks.tell(&place, registered, operation).await {
+            Ok(()) => Ok(true),
+            Err(error @ callback::Error::NotRegistered) => {
+                tracing::warn!(operation, %error, "a client is not told");
+                Ok(true)
+            }
+            Err(error) => {
+                tracing::warn!(operation, %error, "a client could not be told; it is tried again");
+                Ok(false)
+            }
+        }
+    }
+}
 
 /// Does the jobs until told to stop.
 #[derive(Clone)]
@@ -38,6 +83,8 @@ pub struct Worker {
     pub accounts: Accounts,
     /// Sends the messages.
     pub sender: Sender,
+    /// Tells clients what has ended.
+    pub teller: Teller,
 }
 
 impl Worker {
@@ -92,6 +139,7 @@ impl Worker {
         let message = match job.open(&self.vault).await {
             Ok(Work::Message(message)) => Some(message),
             Ok(Work::Notice(notice)) => self.in_words(&notice).await?,
+            Ok(Work::Callback(operation)) => return self.teller.tell(&operation).await,
             Err(jobs::Error::Hsm(error)) => {
                 tracing::warn!(job = id, %error, "a message waits for the HSM");
                 return Ok(false);

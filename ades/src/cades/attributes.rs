@@ -3,9 +3,9 @@
 use std::time::SystemTime;
 
 use const_oid::ObjectIdentifier;
-use const_oid::db::rfc5911;
+use const_oid::db::{rfc3161, rfc5911};
 use der::asn1::{Any, OctetString, SetOfVec};
-use der::{EncodeValue, Sequence, Tagged};
+use der::{Decode, EncodeValue, Sequence, Tagged};
 use spki::AlgorithmIdentifierOwned;
 use x509_cert::attr::{Attribute, Attributes};
 use x509_cert::time::Time;
@@ -23,8 +23,29 @@ pub(crate) enum Profile<'a> {
         signing_time: SystemTime,
         media_type: &'a str,
     },
+    /// A time-stamp token, which is about a `TSTInfo`.
+    TimeStamp,
     /// A CMS signature in a PDF: the time stands in the signature dictionary, and shall not stand here.
     Pades,
+}
+
+impl Profile<'_> {
+    /// What the content is.
+    pub(super) const fn content_type(&self) -> ObjectIdentifier {
+        match self {
+            Self::Cades { .. } | Self::Pades => rfc5911::ID_DATA,
+            Self::TimeStamp => rfc3161::ID_CT_TST_INFO,
+        }
+    }
+}
+
+/// The time-stamp of a signature value (EN 319 122-1, clause 5.3): what makes level B-T of B-B.
+pub(super) fn signature_time_stamp(token: &[u8]) -> der::Result<Attributes> {
+    let token = Any::from_der(token)?;
+    SetOfVec::try_from(vec![Attribute {
+        oid: rfc3161::ID_AA_TIME_STAMP_TOKEN,
+        values: SetOfVec::try_from(vec![token])?,
+    }])
 }
 
 pub(super) fn signed_attributes(
@@ -34,7 +55,7 @@ pub(super) fn signed_attributes(
     profile: Profile<'_>,
 ) -> der::Result<Attributes> {
     let mut attributes = vec![
-        attribute(rfc5911::ID_CONTENT_TYPE, &rfc5911::ID_DATA)?,
+        attribute(rfc5911::ID_CONTENT_TYPE, &profile.content_type())?,
         attribute(rfc5911::ID_MESSAGE_DIGEST, &OctetString::new(digest)?)?,
         attribute(
             rfc5911::ID_AA_SIGNING_CERTIFICATE_V_2,

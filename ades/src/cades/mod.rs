@@ -1,4 +1,4 @@
-//! CAdES baseline signatures, level B-B (ETSI EN 319 122-1): a CMS `SignedData` with one signer.
+//! CAdES baseline signatures, levels B-B and B-T (ETSI EN 319 122-1): a CMS `SignedData` with one signer.
 
 mod attributes;
 mod signed_data;

@@ -3,6 +3,7 @@
 use cms::cert::IssuerAndSerialNumber;
 use cms::content_info::{CmsVersion, ContentInfo};
 use cms::signed_data::{EncapsulatedContentInfo, SignerIdentifier, SignerInfo, SignerInfos};
+use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5911;
 use der::asn1::{Any, OctetString, SetOfVec};
 use der::{Decode, Encode, Sequence, Tag};
@@ -10,12 +11,13 @@ use spki::AlgorithmIdentifierOwned;
 use x509_cert::attr::Attributes;
 
 use super::Error;
-use super::attributes::{Profile, signed_attributes};
+use super::attributes::{Profile, signature_time_stamp, signed_attributes};
 use crate::{Chain, Scheme};
 
 /// A CMS signature that lacks only its value.
 #[derive(Debug)]
 pub struct Prepared {
+    content_type: ObjectIdentifier,
     content: Option<Vec<u8>>,
     attributes: Attributes,
     to_be_signed: Vec<u8>,
@@ -31,10 +33,12 @@ pub(crate) fn prepare(
     profile: Profile<'_>,
 ) -> Result<Prepared, Error> {
     chain.check_scheme(scheme)?;
+    let content_type = profile.content_type();
     let attributes = signed_attributes(digest, chain, scheme, profile)?;
     // RFC 5652, section 5.4: what is signed is the SET OF itself, not the [0] it is stored under.
     let to_be_signed = attributes.to_der()?;
     Ok(Prepared {
+        content_type,
         content,
         attributes,
         to_be_signed,
@@ -62,16 +66,25 @@ impl Prepared {
     /// When the value cannot be one of the signer's key, or the result cannot be encoded.
     pub fn finish(self, signature: &[u8]) -> Result<Vec<u8>, Error> {
         self.chain.check_signature(signature)?;
-        Ok(self.assemble(signature)?)
+        Ok(self.assemble(signature, None)?)
+    }
+
+    /// The finished signature with a time-stamp token (DER) over its value: level B-T.
+    ///
+    /// # Errors
+    /// As [`Prepared::finish`]; or the token is no DER.
+    pub fn finish_stamped(self, signature: &[u8], token: &[u8]) -> Result<Vec<u8>, Error> {
+        self.chain.check_signature(signature)?;
+        Ok(self.assemble(signature, Some(token))?)
     }
 
     /// The length of the finished signature when its value is as long as the key's can be.
     pub(crate) fn longest(self) -> Result<usize, Error> {
         let longest = vec![0; self.chain.signature_length()];
-        Ok(self.assemble(&longest)?.len())
+        Ok(self.assemble(&longest, None)?.len())
     }
 
-    fn assemble(self, signature: &[u8]) -> der::Result<Vec<u8>> {
+    fn assemble(self, signature: &[u8], token: Option<&[u8]>) -> der::Result<Vec<u8>> {
         let digest = self.scheme.digest_algorithm().identifier();
         let signer = self.chain.signer().tbs_certificate();
         let info = SignerInfo {
@@ -84,7 +97,7 @@ impl Prepared {
             signed_attrs: Some(self.attributes),
             signature_algorithm: self.scheme.identifier()?,
             signature: OctetString::new(signature)?,
-            unsigned_attrs: None,
+            unsigned_attrs: token.map(signature_time_stamp).transpose()?,
         };
         let content = self
             .content
@@ -95,10 +108,14 @@ impl Prepared {
             certificates.insert(Any::from_der(certificate)?)?;
         }
         let signed_data = SignedData {
-            version: CmsVersion::V1,
+            // RFC 5652, section 5.1: 1 when all is data, else 3.
+            version: match self.content_type {
+                rfc5911::ID_DATA => CmsVersion::V1,
+                _ => CmsVersion::V3,
+            },
             digest_algorithms: SetOfVec::try_from(vec![digest])?,
             content: EncapsulatedContentInfo {
-                econtent_type: rfc5911::ID_DATA,
+                econtent_type: self.content_type,
                 econtent: content,
             },
             certificates,

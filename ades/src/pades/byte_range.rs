@@ -54,28 +54,56 @@ impl Prepared {
         self.cms.digest()
     }
 
+    /// The file with the signature still missing. The original is its beginning, octet by octet.
+    #[must_use]
+    pub fn document(&self) -> &[u8] {
+        &self.document
+    }
+
+    /// What is not signed of it: the string of `Contents`, brackets included.
+    #[must_use]
+    pub const fn gap(&self) -> Range<usize> {
+        self.digits.start - 1..self.digits.end + 1
+    }
+
     /// The signed document. The original is its beginning, octet by octet.
     ///
     /// # Errors
     /// When the value cannot be one of the signer's key.
     pub fn finish(self, signature: &[u8]) -> Result<Vec<u8>, Error> {
         let Self {
-            mut document,
+            document,
             digits,
             cms,
         } = self;
-        let cms = cms.finish(signature)?;
-        let room = document.get_mut(digits).unwrap_or_default();
-        if room.len() < 2 * cms.len() {
-            return Err(Error::Damaged(
-                "the room left for the signature is too small".into(),
-            ));
-        }
-        for (pair, octet) in room.chunks_exact_mut(2).zip(cms) {
-            pair.copy_from_slice(format!("{octet:02X}").as_bytes());
-        }
-        Ok(document)
+        fill(document, digits, &cms.finish(signature)?)
     }
+
+    /// The signed document, with a time-stamp token (DER) over the signature value: level B-T.
+    ///
+    /// # Errors
+    /// As [`Prepared::finish`]; or the token is larger than the room left for it.
+    pub fn finish_stamped(self, signature: &[u8], token: &[u8]) -> Result<Vec<u8>, Error> {
+        let Self {
+            document,
+            digits,
+            cms,
+        } = self;
+        fill(document, digits, &cms.finish_stamped(signature, token)?)
+    }
+}
+
+fn fill(mut document: Vec<u8>, digits: Range<usize>, cms: &[u8]) -> Result<Vec<u8>, Error> {
+    let room = document.get_mut(digits).unwrap_or_default();
+    if room.len() < 2 * cms.len() {
+        return Err(Error::Damaged(
+            "the room left for the signature is too small".into(),
+        ));
+    }
+    for (pair, octet) in room.chunks_exact_mut(2).zip(cms) {
+        pair.copy_from_slice(format!("{octet:02X}").as_bytes());
+    }
+    Ok(document)
 }
 
 /// Where `ByteRange` and `Contents` of the new signature stand in the file.

@@ -92,6 +92,19 @@ impl Update {
             .and_then(Object::as_reference)?)
     }
 
+    /// Makes this signature the one that certifies the document (ISO 32000-2, 12.8.6).
+    pub(super) fn certify(&mut self, signature: ObjectId) -> Result<(), Error> {
+        let catalog = self.catalog()?;
+        let mut permissions = match self.dictionary(catalog)?.get(b"Perms") {
+            Ok(Object::Reference(id)) => self.dictionary(*id)?.clone(),
+            Ok(Object::Dictionary(permissions)) => permissions.clone(),
+            _ => Dictionary::new(),
+        };
+        permissions.set("DocMDP", signature);
+        self.edit(catalog)?.as_dict_mut()?.set("Perms", permissions);
+        Ok(())
+    }
+
     /// The document followed by the update.
     pub(super) fn write(mut self, time: SystemTime) -> Result<Vec<u8>, Error> {
         let trailer = self.trailer(time);

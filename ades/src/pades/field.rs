@@ -24,6 +24,13 @@ pub(super) fn attach(
     lines: &[String],
 ) -> Result<ObjectId, Error> {
     let fields = fields(update.document());
+    if parameters.certification.is_some()
+        && fields
+            .iter()
+            .any(|field| field.signed && field.kind == b"Sig")
+    {
+        return Err(Error::NotFirst);
+    }
     match choose(&fields, parameters)? {
         Choice::Existing(field) => fill(update, field, lines),
         Choice::New(name) => create(update, &name, parameters, lines),

@@ -1,4 +1,4 @@
-//! PAdES baseline signatures, level B-B (ETSI EN 319 142-1): a CMS signature in an incremental update of a PDF.
+//! PAdES baseline signatures, levels B-B and B-T (ETSI EN 319 142-1): a CMS signature in an incremental update of a PDF.
 
 mod appearance;
 mod byte_range;
@@ -10,7 +10,7 @@ mod text;
 use std::time::SystemTime;
 
 use der::DateTime;
-use lopdf::Object;
+use lopdf::{Dictionary, Object};
 
 use crate::cades::{self, Profile};
 use crate::{Chain, Scheme};
@@ -80,6 +80,9 @@ pub enum Error {
         "the character '{0}' cannot be drawn in a visible signature; sign invisibly, or give a text without it"
     )]
     Glyph(char),
+    /// Only the first signature of a document can certify it (ISO 32000-2, 12.8.2.2.1).
+    #[error("the PDF is signed already, and only a first signature can certify it")]
+    NotFirst,
     /// The CMS signature cannot be made.
     #[error(transparent)]
     Cms(#[from] cades::Error),
@@ -110,6 +113,10 @@ pub struct Parameters {
     pub reason: Option<String>,
     /// Where it was signed (`Location`).
     pub location: Option<String>,
+    /// How the signer can be reached (`ContactInfo`).
+    pub contact: Option<String>,
+    /// What may change after this signature, which certifies the document; an approval signature if absent.
+    pub certification: Option<Changes>,
     /// Where a new field is seen; invisible if absent.
     pub placement: Option<Placement>,
 }
@@ -125,9 +132,22 @@ impl Parameters {
             name: None,
             reason: None,
             location: None,
+            contact: None,
+            certification: None,
             placement: None,
         }
     }
+}
+
+/// What may change in a certified document (DocMDP; ISO 32000-2, table 257).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// Nothing.
+    None = 1,
+    /// Forms may be filled, and signatures added.
+    Forms = 2,
+    /// Annotations too.
+    Annotations = 3,
 }
 
 /// Where a visible signature is drawn.
@@ -159,6 +179,9 @@ pub fn prepare(
         parameters,
         &appearance_lines(chain, parameters, time),
     )?;
+    if parameters.certification.is_some() {
+        update.certify(signature)?;
+    }
     update.set(signature, signature_dictionary(parameters, time, room));
     let document = update.write(parameters.signing_time)?;
     let gap = byte_range::Gap::find(&document, signature, room)?;
@@ -174,12 +197,51 @@ fn signature_dictionary(parameters: &Parameters, time: DateTime, room: usize) ->
         ("Name", &parameters.name),
         ("Reason", &parameters.reason),
         ("Location", &parameters.location),
+        ("ContactInfo", &parameters.contact),
     ] {
         if let Some(value) = value {
             dictionary.set(key, text::string(value));
         }
     }
+    if let Some(changes) = parameters.certification {
+        dictionary.set(
+            "Reference",
+            vec![Object::Dictionary(certification(changes))],
+        );
+    }
     Object::Dictionary(dictionary)
+}
+
+/// The signature reference of a certification (ISO 32000-2, 12.8.2.2).
+fn certification(changes: Changes) -> Dictionary {
+    let mut parameters = Dictionary::new();
+    parameters.set("Type", "TransformParams");
+    parameters.set("P", changes as i64);
+    parameters.set("V", Object::Name(b"1.2".to_vec()));
+    let mut reference = Dictionary::new();
+    reference.set("Type", "SigRef");
+    reference.set("TransformMethod", "DocMDP");
+    reference.set("TransformParams", parameters);
+    reference
+}
+
+/// A CMS signature of this profile over the digest of what a `ByteRange` covers, for who lays out the file elsewhere.
+///
+/// # Errors
+/// As [`cades::prepare`].
+pub fn prepare_cms(
+    digest: Vec<u8>,
+    chain: &Chain,
+    scheme: Scheme,
+) -> Result<cades::Prepared, cades::Error> {
+    let expected = scheme.digest_algorithm().length();
+    if digest.len() != expected {
+        return Err(cades::Error::DigestLength {
+            expected,
+            found: digest.len(),
+        });
+    }
+    cades::prepare_profile(None, digest, chain, scheme, Profile::Pades)
 }
 
 fn appearance_lines(chain: &Chain, parameters: &Parameters, time: DateTime) -> Vec<String> {

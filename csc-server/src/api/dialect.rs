@@ -50,6 +50,9 @@ pub enum Method {
     CredentialsSendOtp,
     CredentialsGetChallenge,
     SignaturesSignHash,
+    SignaturesSignDoc,
+    SignaturesSignPolling,
+    SignaturesTimestamp,
 }
 
 impl Method {
@@ -67,6 +70,9 @@ impl Method {
             Self::CredentialsSendOtp => "credentials/sendOTP",
             Self::CredentialsGetChallenge => "credentials/getChallenge",
             Self::SignaturesSignHash => "signatures/signHash",
+            Self::SignaturesSignDoc => "signatures/signDoc",
+            Self::SignaturesSignPolling => "signatures/signPolling",
+            Self::SignaturesTimestamp => "signatures/timestamp",
         }
     }
 
@@ -92,20 +98,21 @@ impl Method {
             Self::SignaturesSignHash,
         ];
         served.extend(check);
+        if version == Version::V2 {
+            served.extend([Self::SignaturesSignDoc, Self::SignaturesSignPolling]);
+        }
+        served.push(Self::SignaturesTimestamp);
         served
     }
 
     /// What the specification has and this service does not: answered with 501 (CSC v1 10).
     pub fn unserved(version: Version) -> &'static [&'static str] {
         match version {
-            Version::V1 => &["signatures/timestamp"],
+            Version::V1 => &[],
             Version::V2 => &[
                 "credentials/create",
                 "credentials/delete",
                 "credentials/sendOTP",
-                "signatures/signDoc",
-                "signatures/signPolling",
-                "signatures/timestamp",
             ],
         }
     }

@@ -18,8 +18,10 @@ use super::dialect::{Call, Method, Version};
 use crate::{
     credential, factor, holder,
     oauth::{client, token},
+    operation,
     store::StoreError,
     timekeeper::Distrust,
+    timestamp,
 };
 
 /// Why a call is refused.
@@ -51,6 +53,8 @@ pub enum Fault {
     Invalid(&'static str),
     /// A text of the specification that fits no pattern.
     Text(&'static str),
+    /// One with a part that this request has to do with.
+    Words(String),
     /// Authentication data of v2 that cannot be right.
     AuthenticationData,
     /// A credential says no.
@@ -137,6 +141,7 @@ impl Fault {
             }
             Self::Invalid(name) => request(&format!("Invalid parameter {name}")),
             Self::Text(text) => request(text),
+            Self::Words(text) => request(text),
             Self::AuthenticationData => authentication_data(),
             Self::Credential(error) => credential_said(error, method, version),
             Self::TooManyRequests(_) => (
@@ -202,6 +207,14 @@ impl Fault {
             headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
         }
         response
+    }
+
+    /// Status and body, for who asks later; logged as the answer to a call is.
+    pub(super) fn outcome(&self, call: &Call) -> (u16, serde_json::Value) {
+        self.log(call);
+        let (status, error, description) = self.said(call.method, call.version);
+        let body = json!({ "error": error, "error_description": description });
+        (status.as_u16(), body)
     }
 
     fn log(&self, call: &Call) {
@@ -276,12 +289,17 @@ fn credential_said(error: &credential::Error, method: Method, version: Version) 
         Error::Damaged
             if matches!(
                 method,
-                Method::SignaturesSignHash | Method::CredentialsExtendTransaction
+                Method::SignaturesSignHash
+                    | Method::SignaturesSignDoc
+                    | Method::CredentialsExtendTransaction
             ) =>
         {
             request("Invalid parameter SAD")
         }
         Error::SadExpired => request("SAD expired"),
+        Error::NotAuthorised if method == Method::SignaturesSignDoc => {
+            request("documentDigests or documents are not authorized by the SAD")
+        }
         Error::NotAuthorised if v1 => request("Hash is not authorized by the SAD."),
         Error::NotAuthorised => request("Hash is not authorized by the SAD"),
         Error::TooSoon { .. } => (
@@ -306,6 +324,37 @@ impl From<Distrust> for Fault {
         Self::Unavailable {
             retry_after: Duration::from_secs(5),
             cause: distrust.to_string(),
+        }
+    }
+}
+
+impl From<operation::Error> for Fault {
+    fn from(error: operation::Error) -> Self {
+        match error {
+            operation::Error::Full => Self::Unavailable {
+                retry_after: Duration::from_secs(5),
+                cause: error.to_string(),
+            },
+            operation::Error::Unknown | operation::Error::Damaged => {
+                Self::Internal(error.to_string())
+            }
+            operation::Error::Store(error) => error.into(),
+            operation::Error::Hsm(error) => error.into(),
+        }
+    }
+}
+
+impl From<timestamp::Error> for Fault {
+    fn from(error: timestamp::Error) -> Self {
+        match error {
+            timestamp::Error::Distrust(distrust) => distrust.into(),
+            timestamp::Error::Expired | timestamp::Error::Authority(_) => Self::Unavailable {
+                retry_after: Duration::from_secs(5),
+                cause: error.to_string(),
+            },
+            timestamp::Error::Token(error) => Self::Internal(error.to_string()),
+            timestamp::Error::Hsm(error) => error.into(),
+            timestamp::Error::Store(error) => error.into(),
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{
     dialect::{Call, Method, Version},
     fault::Fault,
     params::Params,
+    signatures::sign_doc::{FORMATS, LEVELS},
 };
 use crate::app::App;
 
@@ -37,18 +38,23 @@ pub(super) async fn handle(
     });
     if let (Version::V2, Some(answer)) = (call.version, answer.as_object_mut()) {
         let (algos, params) = algorithms::all();
-        answer.insert("asynchronousOperationMode".into(), json!(false));
-        answer.insert("validationInfo".into(), json!(false));
+        answer.insert("asynchronousOperationMode".into(), json!(true));
+        answer.insert("validationInfo".into(), json!(true));
         answer.insert(
             "signAlgorithms".into(),
             json!({ "algos": algos, "algoParams": params }),
         );
         answer.insert(
             "signature_formats".into(),
-            json!({ "formats": [], "envelope_properties": [] }),
+            json!({
+                "formats": FORMATS.map(|(format, _)| format),
+                "envelope_properties": FORMATS.map(|(_, properties)| properties),
+                "allowMix": true,
+            }),
         );
-        answer.insert("conformance_levels".into(), json!([]));
-        answer.insert("supportedHashTypes".into(), json!(["dtbsr"]));
+        let levels = LEVELS.map(|(level, _)| level);
+        answer.insert("conformance_levels".into(), json!(levels));
+        answer.insert("supportedHashTypes".into(), json!(["dtbsr", "sdr"]));
     }
     Ok(Json(answer))
 }

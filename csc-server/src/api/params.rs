@@ -1,11 +1,9 @@
 //! The JSON object of a call, taken apart one parameter at a time, so that each refusal can name its parameter.
 
-use axum::{
-    body::Bytes,
-    extract::{FromRequest, Request},
-};
+use axum::extract::{FromRequest, Request};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::header;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 
 use super::{
@@ -15,6 +13,8 @@ use super::{
 };
 use crate::{app::App, credential::Hash};
 
+/// A body beyond this is read on a thread of its own.
+const LONG: usize = 64 * 1024;
 /// The longest `clientData` taken.
 const CLIENT_DATA: usize = 4096;
 /// CSC v1 11.6: `description` has at most 500 characters.
@@ -41,15 +41,28 @@ impl FromRequest<App> for Params {
             .get::<Call>()
             .is_some_and(|call| call.method == Method::Info);
 
-        let body = Bytes::from_request(request, app).await;
-        let body = body.map_err(|_| Fault::Malformed)?;
+        // Documents come in as they are sent; every other body has been taken whole, within its bound.
+        let body = Limited::new(request.into_body(), app.limits.document_body).collect();
+        let body = body
+            .await
+            .map_err(|error| match error.is::<LengthLimitError>() {
+                true => Fault::TooLarge,
+                false => Fault::Malformed,
+            })?;
+        let body = body.to_bytes();
         if body.is_empty() && is_info {
             return Ok(Self(Map::new()));
         }
         if !is_json {
             return Err(Fault::Malformed);
         }
-        json::object(&body).map(Self).ok_or(Fault::Malformed)
+        let long = body.len() > LONG;
+        let read = move || json::object(&body).map(Self).ok_or(Fault::Malformed);
+        if !long {
+            return read();
+        }
+        let read = tokio::task::spawn_blocking(read).await;
+        read.map_err(|panic| Fault::Internal(panic.to_string()))?
     }
 }
 
@@ -61,6 +74,16 @@ impl Params {
     /// Whether the member is there.
     pub(super) fn has(&self, name: &str) -> bool {
         self.member(name).is_some()
+    }
+
+    /// A member, whatever it is.
+    pub(super) fn value(&self, name: &str) -> Option<&Value> {
+        self.member(name)
+    }
+
+    /// A member, which is no longer there then.
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name).filter(|value| !value.is_null())
     }
 
     /// A required string.

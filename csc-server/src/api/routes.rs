@@ -76,11 +76,15 @@ fn csc(version: Version, time: &TimeTrust) -> Routes<App> {
                 Method::CredentialsSendOtp => post(credentials::send_otp::handle),
                 Method::CredentialsGetChallenge => post(credentials::get_challenge::handle),
                 Method::SignaturesSignHash => post(signatures::sign_hash::handle),
+                Method::SignaturesSignDoc => post(signatures::sign_doc::handle),
+                Method::SignaturesSignPolling => post(signatures::sign_polling::handle),
+                Method::SignaturesTimestamp => post(signatures::timestamp::handle),
             };
             let handler = match method {
                 Method::CredentialsAuthorize
                 | Method::CredentialsExtendTransaction
-                | Method::SignaturesSignHash => {
+                | Method::SignaturesSignHash
+                | Method::SignaturesSignDoc => {
                     handler.layer(from_fn_with_state(time.clone(), in_time))
                 }
                 _ => handler,
@@ -115,6 +119,9 @@ async fn not_allowed() -> Fault {
 /// Takes the whole body, within bounds, before anything else looks at the request. What a handler leaves unread would close the connection
 /// under a client that means to go on using it.
 async fn whole(State(limit): State<usize>, request: Request, next: Next) -> Response {
+    if is_long_with_documents(&request, limit) {
+        return next.run(request).await;
+    }
     let on_http1 = request.version() < http::Version::HTTP_2;
     let (parts, body) = request.into_parts();
     let fault = match Limited::new(body, limit).collect().await {
@@ -131,6 +138,18 @@ async fn whole(State(limit): State<usize>, request: Request, next: Next) -> Resp
         response.headers_mut().insert(header::CONNECTION, close);
     }
     response
+}
+
+/// Whether documents come that are longer than other bodies may be: they are read only when it is known who sends them, and it is his turn.
+fn is_long_with_documents(request: &Request, limit: usize) -> bool {
+    let path = request.extensions().get::<MatchedPath>();
+    let with_documents = path.is_some_and(|path| {
+        let method = Method::SignaturesSignDoc.path();
+        path.as_str().ends_with(method)
+    });
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    with_documents && length.is_none_or(|length| length > limit)
 }
 
 /// Finishes every request that was begun, also when its client hangs up in the middle: a signature that was counted is recorded, a PIN

@@ -106,6 +106,12 @@ pub enum Event {
         certificate_hash: String,
         record: String,
     },
+    /// The certificate of the time-stamping authority.
+    TsaCreated {
+        label: &'static str,
+        certificate_hash: String,
+        record: String,
+    },
     HolderAdded {
         holder: String,
         record: String,
@@ -428,6 +434,21 @@ pub enum Event {
         version: Option<i64>,
         positions: Vec<u32>,
         reason: String,
+    },
+    /// Before anything of it is done; until `ends` its result is kept.
+    OperationAccepted {
+        operation: String,
+        client: String,
+        request: String,
+        ends: i64,
+    },
+    /// A time-stamp over this digest; SHA-256 of the token. `authority` is `embedded` or `remote`.
+    TstObtained {
+        client: String,
+        request: String,
+        authority: &'static str,
+        hash: String,
+        token_hash: String,
     },
     PinChanged {
         credential: String,

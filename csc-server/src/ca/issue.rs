@@ -21,7 +21,7 @@ use x509_cert::time::{Time, Validity};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::algorithm::Algorithm;
-use super::profile::{EndEntity, Profile, Root, days};
+use super::profile::{EndEntity, Profile, Root, TimeStamping, days};
 use super::{CaName, Error, Subject, request};
 use crate::ids::random_bits;
 
@@ -112,6 +112,46 @@ impl Ca {
             .certify(profile, serial(serial_number)?, validity, public)
             .await?;
         check(&certificate, spki, &self.key.public.0.to_der()?)?;
+        Ok(certificate)
+    }
+}
+
+impl Ca {
+    /// Certifies the key with this label, in the same slot, for time-stamping and nothing else (RFC 3161, 2.3); the certificate (DER) ends
+    /// when the CA's does at the latest.
+    ///
+    /// # Errors
+    /// [`hsm_adapter::HsmError::Missing`] without the key, [`Error`] as for [`Ca::issue`].
+    pub async fn certify_tsa(
+        &self,
+        label: &str,
+        name: &CaName,
+        lifetime_days: u32,
+        serial_number: &[u8],
+        now: i64,
+    ) -> Result<Vec<u8>, Error> {
+        let key = CaKey::find(self.key.issuer.clone(), label).await?;
+        let begins = Duration::from_secs(u64::try_from(now).unwrap_or_default() / 1000);
+        let lifetime = days(lifetime_days).min(self.not_after.saturating_sub(begins));
+        let profile = TimeStamping {
+            subject: name.name()?,
+            issuer: self.name.clone(),
+            issuer_key_id: self.key_id.clone(),
+        };
+        let certificate = self
+            .key
+            .certify(
+                profile,
+                serial(serial_number)?,
+                validity(now, lifetime)?,
+                key.public.0.clone(),
+            )
+            .await?;
+        check(
+            &certificate,
+            &key.public.0.to_der()?,
+            &self.key.public.0.to_der()?,
+        )?;
         Ok(certificate)
     }
 }

@@ -18,6 +18,9 @@ pub use subject::{CaName, Subject};
 /// The label of the CA's key in the issuer slot.
 pub const LABEL: &str = "ca/v1";
 
+/// The label of the key of the time-stamping authority, and of its certificate.
+pub const TSA_LABEL: &str = "tsa/v1";
+
 /// What the audit log vouches for.
 pub const TABLE: crate::audit::Table =
     crate::audit::table!("issuer", key ["label"], told [], recorded ["certificate", "created"]);

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use der::Any;
+use const_oid::db::rfc5280::{ID_CE_EXT_KEY_USAGE, ID_KP_TIME_STAMPING};
 use der::asn1::{ObjectIdentifier, OctetString};
+use der::{Any, Encode};
 use spki::SubjectPublicKeyInfoRef;
 use x509_cert::TbsCertificate;
 use x509_cert::builder::profile::BuilderProfile;
@@ -11,8 +12,8 @@ use x509_cert::ext::pkix::certpolicy::{
     DisplayText, PolicyInformation, PolicyQualifierInfo, UserNotice,
 };
 use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, CertificatePolicies, KeyUsage, KeyUsages,
-    SubjectKeyIdentifier,
+    AuthorityKeyIdentifier, BasicConstraints, CertificatePolicies, ExtendedKeyUsage, KeyUsage,
+    KeyUsages, SubjectKeyIdentifier,
 };
 use x509_cert::ext::{Extension, ToExtension};
 use x509_cert::name::Name;
@@ -128,6 +129,47 @@ impl BuilderProfile for EndEntity<'_> {
             extensions.push(extension);
         }
         Ok(extensions)
+    }
+}
+
+/// A time-stamping unit (RFC 3161, 2.3; ETSI EN 319 422, 6): one extended key usage, critical.
+pub(super) struct TimeStamping {
+    pub(super) subject: Name,
+    pub(super) issuer: Name,
+    pub(super) issuer_key_id: OctetString,
+}
+
+impl BuilderProfile for TimeStamping {
+    fn get_issuer(&self, _subject: &Name) -> Name {
+        self.issuer.clone()
+    }
+
+    fn get_subject(&self) -> Name {
+        self.subject.clone()
+    }
+
+    fn build_extensions(
+        &self,
+        key: SubjectPublicKeyInfoRef<'_>,
+        _issuer_key: SubjectPublicKeyInfoRef<'_>,
+        tbs: &TbsCertificate,
+    ) -> x509_cert::builder::Result<Vec<Extension>> {
+        let issuer = AuthorityKeyIdentifier {
+            key_identifier: Some(self.issuer_key_id.clone()),
+            ..Default::default()
+        };
+        let subject = tbs.subject();
+        let usage = ExtendedKeyUsage(vec![ID_KP_TIME_STAMPING]).to_der()?;
+        Ok(vec![
+            issuer.to_extension(subject, &[])?,
+            SubjectKeyIdentifier::try_from(key)?.to_extension(subject, &[])?,
+            KeyUsage(KeyUsages::DigitalSignature.into()).to_extension(subject, &[])?,
+            Extension {
+                extn_id: ID_CE_EXT_KEY_USAGE,
+                critical: true,
+                extn_value: OctetString::new(usage)?,
+            },
+        ])
     }
 }
 

@@ -25,6 +25,8 @@ use crate::{
     params,
     rotation::Rotation,
     store::{Location, Store},
+    timekeeper::{TimeTrust, Timekeeper},
+    timestamp::{Authority, Embedded, Remote, Tsa},
 };
 
 /// Configuration and database, which every command needs.
@@ -79,6 +81,12 @@ impl Context {
             );
         }
         Ok(())
+    }
+
+    /// Compares the clock.
+    pub(super) fn timekeeper(&self) -> Timekeeper {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        Timekeeper::new(store, clock, self.config.clock.clone())
     }
 
     /// Records that the service starts, and with which configuration (SC-104).
@@ -136,11 +144,34 @@ impl Context {
 
     /// The certificate of the CA, DER.
     pub(super) async fn ca_certificate(&self) -> Result<Vec<u8>> {
+        let found = self.certificate(ca::LABEL).await?;
+        found.context("there is no CA yet; run `csc-server slot init`")
+    }
+
+    /// The certificate of the time-stamping authority, DER.
+    pub(super) async fn tsa_certificate(&self) -> Result<Vec<u8>> {
+        let found = self.certificate(ca::TSA_LABEL).await?;
+        found.context("there is no time-stamping authority yet; run `csc-server slot init`")
+    }
+
+    async fn certificate(&self, label: &str) -> Result<Option<Vec<u8>>> {
         const SQL: &str = "SELECT certificate FROM issuer WHERE label = $1";
-        let row = self.store.find(SQL, params![ca::LABEL]).await?;
-        Ok(row
-            .context("there is no CA yet; run `csc-server slot init`")?
-            .get(0)?)
+        let row = self.store.find(SQL, params![label]).await?;
+        Ok(row.map(|mut row| row.get(0)).transpose()?)
+    }
+
+    /// Who says what time it was: with the issuer slot, while the clock can be trusted; or the other authority of the configuration.
+    pub(super) async fn tsa(&self, issuer: &Issuer, time: TimeTrust) -> Result<Tsa> {
+        let config = self.config.timestamp.clone();
+        let authority = match &config.url {
+            Some(url) => Authority::Remote(Remote::new(url.clone(), &config)?),
+            None => {
+                let chain = vec![self.tsa_certificate().await?, self.ca_certificate().await?];
+                let embedded = Embedded::new(issuer.clone(), time, chain, config)?;
+                Authority::Embedded(Box::new(embedded))
+            }
+        };
+        Ok(Tsa::new(self.store.clone(), self.clock.clone(), authority))
     }
 
     /// The accounts of operators.

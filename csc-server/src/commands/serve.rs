@@ -16,11 +16,10 @@ use crate::{
     inspection::Inspector,
     listener::{Limits, Listener, TlsFiles},
     monitor::Monitor,
-    notify::Sender,
+    notify::{Sender, callback::Callbacks},
     operator::{self, Standing},
     rotation::Mover,
-    timekeeper::Timekeeper,
-    worker::Worker,
+    worker::{Teller, Worker},
 };
 
 /// Runs the service until SIGTERM or SIGINT, then lets requests in flight finish.
@@ -51,6 +50,8 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
         .ensure_direct(&context.config.info.name)
         .await?;
     let ca_certificate = context.ca_certificate().await?;
+    let mut timekeeper = context.timekeeper();
+    let tsa = context.tsa(&issuer, timekeeper.trust()).await?;
     let Context {
         config,
         clock,
@@ -66,7 +67,6 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
     let public = Listener::bind(config.server.listen, Some(tls)).await?;
     let private = Listener::bind(config.admin.listen, None).await?;
     let sender = Sender::from_config(&config.mail, config.sms.as_ref(), clock.clone())?;
-    let mut timekeeper = Timekeeper::new(store.clone(), clock.clone(), config.clock.clone());
     timekeeper.compare().await?;
     let app = App::new(
         &config,
@@ -75,6 +75,7 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
         vault.clone(),
         stretcher,
         timekeeper.trust(),
+        tsa,
         ca_certificate,
     );
     let keeper = Keeper::new(
@@ -93,7 +94,13 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
         vault: vault.clone(),
         accounts: app.accounts.clone(),
         sender,
+        teller: Teller {
+            operations: app.operations.clone(),
+            clients: app.clients.clone(),
+            callbacks: Callbacks::from_config(&config.callback)?,
+        },
     };
+    let operations = tokio::spawn(app.operations.clone().run(stopped.clone()));
     let monitor = Monitor::new(
         store.clone(),
         app.clock.clone(),
@@ -150,6 +157,9 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
         let _ = stop.send(true);
     });
     tokio::join!(api, admin);
+    operations
+        .await
+        .context("the asynchronous operations failed")?;
     worker.await.context("the work of the background failed")?;
     monitor.await.context("the monitor of the slots failed")?;
     watch.await.context("the watch over operators failed")?;

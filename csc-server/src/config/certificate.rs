@@ -205,15 +205,20 @@ fn oids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ObjectIdentifi
     struct Oid(ObjectIdentifier);
     impl<'de> Deserialize<'de> for Oid {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            value::parse(
-                deserializer,
-                "write an object identifier in dotted form, such as 1.3.6.1.4.1.32473.1",
-            )
-            .map(Self)
+            oid(deserializer).map(Self)
         }
     }
     Ok(Vec::<Oid>::deserialize(deserializer)?
         .into_iter()
         .map(|oid| oid.0)
         .collect())
+}
+
+pub(super) fn oid<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<ObjectIdentifier, D::Error> {
+    value::parse(
+        deserializer,
+        "write an object identifier in dotted form, such as 1.3.6.1.4.1.32473.1",
+    )
 }

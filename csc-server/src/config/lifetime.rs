@@ -22,6 +22,12 @@ pub struct Lifetime {
     /// A chain of extended SADs, from the first (CSC API, credentials/extendTransaction).
     #[serde(deserialize_with = "value::duration")]
     pub authorization: Duration,
+    /// The result of an asynchronous operation, when the client does not say.
+    #[serde(deserialize_with = "value::duration")]
+    pub result: Duration,
+    /// The longest a client may say.
+    #[serde(deserialize_with = "value::duration")]
+    pub longest_result: Duration,
     /// A one-time password that was sent. At most ten minutes (OWASP ASVS 6.6.2).
     #[serde(deserialize_with = "value::duration")]
     pub otp: Duration,
@@ -40,6 +46,8 @@ impl Default for Lifetime {
             refresh_token: Duration::from_secs(24 * 3600),
             sad: Duration::from_secs(300),
             authorization: Duration::from_secs(30 * 60),
+            result: Duration::from_secs(3600),
+            longest_result: Duration::from_secs(24 * 3600),
             otp: Duration::from_secs(300),
             session_idle: Duration::from_secs(15 * 60),
             session: Duration::from_secs(8 * 3600),
@@ -71,6 +79,17 @@ impl Lifetime {
             Duration::from_secs(600),
             "write at most 10m",
         )?;
+        if self.longest_result < self.result {
+            let found = format!(
+                "found {} s, less than lifetime.result",
+                self.longest_result.as_secs()
+            );
+            return Err(ConfigError::key(
+                "lifetime.longest_result",
+                found,
+                "write at least lifetime.result",
+            ));
+        }
         if self.authorization < self.sad {
             let found = format!(
                 "found {} s, less than lifetime.sad",

@@ -6,9 +6,11 @@
 
 mod algorithm;
 mod audit;
+mod callback;
 mod certificate;
 mod clock;
 mod credential;
+mod document;
 mod error;
 mod info;
 mod lifetime;
@@ -22,6 +24,7 @@ mod slot;
 mod sms;
 mod store;
 mod terms;
+mod timestamp;
 mod value;
 mod weakness;
 
@@ -33,9 +36,11 @@ use sha2::{Digest, Sha256};
 
 pub use algorithm::{Algorithms, Ends};
 pub use audit::Audit;
+pub use callback::Callback;
 pub use certificate::{Certificate, QcStatement, QcType};
 pub use clock::Clock;
 pub use credential::{Credential, PukPolicy};
+pub use document::Document;
 pub use error::ConfigError;
 pub use info::Info;
 pub use lifetime::Lifetime;
@@ -48,6 +53,7 @@ pub use slot::{Role, Slot};
 pub use sms::{Body, Gateway, Sms, SmsLogin};
 pub use store::{Store, StoreUrl};
 pub use terms::Terms;
+pub use timestamp::Timestamp;
 pub(crate) use value::is_here;
 pub use weakness::Weakness;
 
@@ -87,6 +93,9 @@ pub struct Config {
     /// Bounds of a credential and of a request to sign.
     #[serde(default)]
     pub credential: Credential,
+    /// Bounds of requests with documents.
+    #[serde(default)]
+    pub document: Document,
     /// Until when key types are good.
     #[serde(rename = "algorithm", default)]
     pub algorithms: Algorithms,
@@ -102,6 +111,12 @@ pub struct Config {
     /// Time sources.
     #[serde(default)]
     pub clock: Clock,
+    /// Who says what time it was.
+    #[serde(default)]
+    pub timestamp: Timestamp,
+    /// How clients are told of results.
+    #[serde(default)]
+    pub callback: Callback,
     /// SHA-256 over the settings of file and environment as merged, hexadecimal: what a change of configuration changes.
     #[serde(skip)]
     pub hash: String,
@@ -139,6 +154,9 @@ impl Config {
         for (index, slot) in self.slots.iter().enumerate() {
             value::readable(&format!("slot[{index}].module"), &slot.module)?;
             secret::check(&format!("slot[{index}].pin_file"), &slot.pin_file)?;
+        }
+        if let Some(path) = &self.callback.ca_file {
+            value::readable("callback.ca_file", path)?;
         }
         if let Some(path) = self.mail.password_file() {
             secret::check("mail.password_file", path)?;
@@ -213,9 +231,11 @@ impl Config {
         self.otp.check()?;
         self.question.check()?;
         self.credential.check()?;
+        self.document.check()?;
         self.certificate.check()?;
         self.clock.check()?;
         self.audit.check()?;
+        self.timestamp.check(&self.clock)?;
         if let Some(terms) = &self.terms {
             terms.check()?;
         }
@@ -238,10 +258,12 @@ impl Config {
             mail,
             sms,
             terms,
+            callback,
             ..
         } = self;
         let mut paths: Vec<&mut PathBuf> = vec![&mut server.certificate, &mut server.private_key];
         paths.extend(store.paths());
+        paths.extend(&mut callback.ca_file);
         paths.extend(mail.paths());
         paths.extend(terms.iter_mut().flat_map(Terms::paths));
         paths.extend(sms.iter_mut().flat_map(Sms::paths));

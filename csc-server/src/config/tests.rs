@@ -323,7 +323,8 @@ fn every_mistake_names_its_key_what_was_found_and_the_remedy() {
             "[mail]",
             "[mails]",
             "mails: found an unknown field `mails`; use one of `server`, `admin`, `info`, `store`, `slot`, `mail`, \
-          `sms`, `lifetime`, `pin`, `otp`, `question`, `credential`, `algorithm`, `certificate`, `audit`, `terms`, `clock`",
+          `sms`, `lifetime`, `pin`, `otp`, `question`, `credential`, `document`, `algorithm`, `certificate`, `audit`, `terms`, \
+          `clock`, `timestamp`, `callback`",
         ),
         (
             "outbox = \"outbox\"",
@@ -522,9 +523,14 @@ fn each_setting_that_weakens_the_service_is_named() {
     let always = ["slot[0].profile", "slot[1].profile"];
     let strong = VALID.replace("outbox = \"outbox\"", "smtp = \"smtps://mail.example\"")
         + "[clock]\nsources = [\"ntp.example\"]\n\
-           [terms]\nversion = \"1\"\nfile = \"terms.pdf\"\nurl = \"https://sign.example/terms\"\n";
+           [terms]\nversion = \"1\"\nfile = \"terms.pdf\"\nurl = \"https://sign.example/terms\"\n\
+           [timestamp]\npolicy = \"0.4.0.2023.1.1\"\n";
     assert_eq!(weak(&strong), always);
-    let defaults = [&always[..], &["mail.outbox", "clock.sources", "terms"]].concat();
+    let defaults = [
+        &always[..],
+        &["mail.outbox", "clock.sources", "timestamp.policy", "terms"],
+    ]
+    .concat();
     assert_eq!(weak(VALID), defaults);
     for (section, key) in [
         ("[sms]\noutbox = \"outbox\"", "sms.outbox"),
@@ -539,6 +545,10 @@ fn each_setting_that_weakens_the_service_is_named() {
         ("[otp]\nmax_failures = 11", "otp.max_failures"),
         ("[otp]\ndrift = 2", "otp.drift"),
         ("[credential]\npuk = \"reset\"", "credential.puk"),
+        (
+            "[callback]\nprivate_addresses = true",
+            "callback.private_addresses",
+        ),
         (
             "[audit]\ncheckpoint_every = \"61s\"",
             "audit.checkpoint_every",
@@ -671,4 +681,43 @@ fn the_example_configuration_loads_and_shows_the_defaults() {
         ..Certificate::default()
     };
     assert_eq!(format!("{:?}", config.certificate), format!("{defaults:?}"));
+}
+
+#[test]
+fn a_time_stamping_authority_is_reached_safely_and_claims_no_more_than_is_watched() {
+    let with = |text: &str| refusal(&format!("{VALID}[timestamp]\n{text}\n"));
+    assert_eq!(
+        with("url = \"http://tsa.example/tsr\""),
+        "timestamp.url: found no https; write an https URL; http only to this machine"
+    );
+    assert_eq!(
+        with("url = \"https://user:word@tsa.example/\""),
+        "timestamp.url: found a log-in in the URL; write the URL without it"
+    );
+    assert_eq!(
+        with("accuracy = \"1s\""),
+        "timestamp.accuracy: found 1 s, less than clock.stop; write at least clock.stop, or lower that"
+    );
+    assert!(
+        with("policy = \"x\"")
+            .starts_with("timestamp.policy: found 'x'; write an object identifier")
+    );
+    let here = format!("{VALID}[timestamp]\nurl = \"http://127.0.0.1:3161/tsr\"\n");
+    assert!(read(&here, &[]).1.is_ok());
+}
+
+#[test]
+fn bounds_of_documents_and_results_let_something_through() {
+    let zero = refusal(&format!("{VALID}[document]\nat_once = 0\n"));
+    assert_eq!(
+        zero,
+        "document.at_once: found 0; write a number greater than zero"
+    );
+    let short = refusal(&format!(
+        "{VALID}[lifetime]\nresult = \"2h\"\nlongest_result = \"1h\"\n"
+    ));
+    assert_eq!(
+        short,
+        "lifetime.longest_result: found 3600 s, less than lifetime.result; write at least lifetime.result"
+    );
 }

@@ -105,6 +105,16 @@ impl Config {
             "nobody says what time it is but this machine",
         );
         weak(
+            self.callback.private_addresses,
+            "callback.private_addresses",
+            "a client can make the service call machines of its own network",
+        );
+        weak(
+            self.timestamp.is_without_policy(),
+            "timestamp.policy",
+            "time-stamps name a policy that nobody has written",
+        );
+        weak(
             self.terms.is_none(),
             "terms",
             "no proof which terms a holder accepted",

@@ -13,6 +13,7 @@ mod order;
 mod owned;
 mod permit;
 mod pin;
+mod qualifier;
 mod refusal;
 pub mod reseal;
 mod sad;

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     audit::{self, Act, Event},
     clock::Millis,
-    ids::{ActivationId, ClientId},
+    ids::{ActivationId, ClientId, CredentialId},
     oauth::ServiceAccess,
     params,
     store::{Store, StoreError, Tx},
@@ -245,11 +245,37 @@ impl Keys {
         sad: Sad,
         now: Millis,
     ) -> Result<Option<DigestAlgorithm>, Error> {
+        if credential.mode == Mode::Automatic {
+            // A mandate names no digests; whether it is one, redeeming it says.
+            return Ok(None);
+        }
         let stored = sad
             .find(&self.store, &access.client, credential, now)
             .await?;
         self.may_sign(credential, now)?;
         Ok(stored.content.digest)
+    }
+
+    /// Which credential a live SAD is for. A refusal is recorded.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSad`] when this client has no such SAD.
+    pub async fn credential_of(
+        &self,
+        access: &ServiceAccess,
+        sad: &str,
+    ) -> Result<CredentialId, Error> {
+        let asked = Asked::Sad(Act::Sign);
+        self.with(sad, access, None, asked, |sad| self.is_for(access, sad))
+            .await
+    }
+
+    async fn is_for(&self, access: &ServiceAccess, sad: Sad) -> Result<CredentialId, Error> {
+        const SQL: &str =
+            "SELECT credential FROM activation WHERE id = $1 AND secret_hash = $2 AND client = $3";
+        let of = params![&sad.id, secret_hash(&sad.secret), &access.client];
+        let mut row = self.store.find(SQL, of).await?.ok_or(Error::InvalidSad)?;
+        Ok(CredentialId::new(row.get::<String>(0)?))
     }
 
     /// Ends a SAD before its time (CSC v1 11.3 asks it of every token); its opened key is destroyed.

@@ -76,6 +76,10 @@ enum Told {
         label: String,
         record: String,
     },
+    TsaCreated {
+        label: String,
+        record: String,
+    },
     HolderAdded {
         holder: String,
         record: String,
@@ -304,7 +308,7 @@ struct Signature {
 pub(super) fn changes(event: &str, time: Millis) -> Option<Vec<Change>> {
     let told: Told = serde_json::from_str(event).ok()?;
     Some(match told {
-        Told::CaCreated { label, record } => {
+        Told::CaCreated { label, record } | Told::TsaCreated { label, record } => {
             vec![change(Of::Issuer, &label, 0, vec![Made, Record(record)])]
         }
         Told::HolderAdded { holder, record } => {

@@ -1,6 +1,7 @@
 //! Messages to people: what they say ([`Message`], in Italian and English) and how they leave ([`Sender`]).
 
 mod approval;
+pub mod callback;
 mod mail;
 mod outbox;
 mod sms;

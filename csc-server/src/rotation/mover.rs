@@ -13,7 +13,7 @@ use super::{Error, name, versions};
 use crate::{
     credential, factor,
     ids::random_id,
-    jobs, params,
+    jobs, operation, params,
     sealed::Batch,
     store::{Store, StoreError},
 };
@@ -37,13 +37,19 @@ enum Rows {
     Credentials,
     Factors,
     Jobs,
+    Operations,
     KeylessRecords,
 }
 
 impl Rows {
     fn of(set: MasterSet) -> &'static [Self] {
         match set {
-            MasterSet::Store => &[Self::Credentials, Self::Factors, Self::Jobs],
+            MasterSet::Store => &[
+                Self::Credentials,
+                Self::Factors,
+                Self::Jobs,
+                Self::Operations,
+            ],
             // What else is under them needs its holder.
             MasterSet::Sealing => &[Self::Factors, Self::KeylessRecords],
         }
@@ -168,6 +174,7 @@ impl Mover {
             Rows::Credentials => credential::reseal::blobs(store, vault, version, after).await,
             Rows::Factors => factor::reseal::factors(store, vault, set, version, after).await,
             Rows::Jobs => jobs::reseal(store, vault, version, after).await,
+            Rows::Operations => operation::reseal(store, vault, version, after).await,
             Rows::KeylessRecords => {
                 credential::reseal::keyless_records(store, vault, version, after).await
             }

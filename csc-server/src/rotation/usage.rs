@@ -59,6 +59,11 @@ const STORE: &[Need] = &[
         sql: "SELECT store, COUNT(*) FROM job GROUP BY store",
         timed: false,
     },
+    Need {
+        what: "results",
+        sql: "SELECT store, COUNT(*) FROM operation WHERE store IS NOT NULL GROUP BY store",
+        timed: false,
+    },
 ];
 
 const SEALING: &[Need] = &[

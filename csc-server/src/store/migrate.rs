@@ -7,7 +7,7 @@ use super::{
 use crate::params;
 
 /// Each step in both dialects; they differ in BLOB and BYTEA only.
-const STEPS: [(&str, &str); 3] = [
+const STEPS: [(&str, &str); 4] = [
     (
         include_str!("migrations/sqlite/0001_start.sql"),
         include_str!("migrations/postgres/0001_start.sql"),
@@ -15,6 +15,10 @@ const STEPS: [(&str, &str); 3] = [
     (
         include_str!("migrations/sqlite/0003_portal.sql"),
         include_str!("migrations/postgres/0003_portal.sql"),
+    ),
+    (
+        include_str!("migrations/sqlite/0004_operation.sql"),
+        include_str!("migrations/postgres/0004_operation.sql"),
     ),
     (
         include_str!("migrations/sqlite/0005_question.sql"),

@@ -20,17 +20,18 @@ use csc_server::{
     holder::{Accounts, Holder, NewHolder, Sessions},
     ids::{ClientId, FactorId, random_id},
     inspection::{Report, examine},
-    notify::Sender,
+    notify::{Sender, callback::Callbacks},
     oauth::{
         ServiceAccess,
         client::{Client, Clients},
     },
+    operation::Operations,
     params,
     question::{self, Questions},
     rotation::Rotation,
     signing::Signer,
     store::{Store, Value},
-    worker::Worker,
+    worker::{Teller, Worker},
 };
 use hsm_adapter::{
     Cost, Digest, DigestAlgorithm, Issuer, KeyAlgorithm, Pin, Pool, PoolLimits, Puk, Scheme,
@@ -139,6 +140,11 @@ impl World {
                 vault: vault.clone(),
                 accounts: accounts.clone(),
                 sender: Sender::from_config(&mail, Some(&sms), clock.clone()).unwrap(),
+                teller: Teller {
+                    operations: Operations::new(store.clone(), clock.clone(), vault.clone()),
+                    clients: Clients::new(store.clone(), clock.clone(), vault.clone()),
+                    callbacks: Callbacks::from_config(&config::Callback::default()).unwrap(),
+                },
             };
             first.get_or_insert((vault.clone(), accounts));
             nodes.push(Arc::new(Node {

@@ -47,6 +47,8 @@ const ROTATION: &str = "an index of what a rotation moves; what is sealed says i
 const VERSIONS: &str = "what nodes agree on; the log tells which keys were made and destroyed, and none opens what it did not seal";
 const REST: &str =
     "a session that is kept from ending by rest still wants its secret, and ends with the shift";
+const RESULT: &str = "a result says itself, under a key that is sealed for its row, whose it is and until when: with another row it is late, lost or refused, never somebody else's";
+const TOLD: &str = "a client is told at places of its registration only, which are looked up when it is told; what is told is an identifier";
 const INDEX: &str = "an index: a checkpoint that is made by a false one is found to be bad";
 
 /// Table, column, class.
@@ -264,6 +266,15 @@ pub(crate) const CLASSES: &[(&str, &str, Class)] = &[
     ("job", "due", Free(DUE)),
     ("job", "attempts", Free(DUE)),
     ("job", "gives_up", Free(DUE)),
+    ("operation", "id", Free(RESULT)),
+    ("operation", "client", Free(RESULT)),
+    ("operation", "holder", Free(RESULT)),
+    ("operation", "ends", Free(RESULT)),
+    ("operation", "lease", Free(RESULT)),
+    ("operation", "response_uri", Free(TOLD)),
+    ("operation", "result", Free(RESULT)),
+    ("operation", "result_key", Free(RESULT)),
+    ("operation", "store", Free(ROTATION)),
     ("issuer", "label", Witnessed),
     ("issuer", "certificate", Witnessed),
     ("issuer", "created", Witnessed),

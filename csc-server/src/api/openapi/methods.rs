@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::{
     Answer, Body, Operation, Security,
     schema::{
-        and, answer, base64, client_data, digest_algorithm, digests, flag, list, one_of, reference,
-        request, seconds, signature_algorithm, text,
+        and, answer, base64, client_data, digest, digest_algorithm, digests, flag, list, one_of,
+        reference, request, seconds, signature_algorithm, text,
     },
 };
 use crate::api::dialect::{Method, Version};
@@ -98,7 +98,54 @@ pub(super) fn operation(method: Method, version: Version) -> Operation {
         Method::SignaturesSignHash => (
             "Sign approved hashes",
             sign_hash(version),
-            Answer::ok(answer(json!({ "signatures": list(base64()) }), json!({}))),
+            Answer::ok(match version {
+                Version::V1 => answer(json!({ "signatures": list(base64()) }), json!({})),
+                Version::V2 => answer(
+                    json!({}),
+                    json!({ "signatures": list(base64()), "responseID": text() }),
+                ),
+            }),
+        ),
+        Method::SignaturesSignDoc => (
+            "Sign approved documents",
+            sign_doc(),
+            Answer::ok(answer(
+                json!({}),
+                json!({
+                    "DocumentWithSignature": list(base64()), "SignatureObject": list(base64()),
+                    "validationInfo": validation_info(), "responseID": text(),
+                }),
+            )),
+        ),
+        Method::SignaturesSignPolling => (
+            "What became of an asynchronous operation",
+            request(
+                json!({ "requestID": text() }),
+                json!({ "userID": text(), "clientData": client_data() }),
+            ),
+            [
+                Answer::ok(answer(
+                    json!({}),
+                    json!({
+                        "signatures": list(base64()), "DocumentWithSignature": list(base64()),
+                        "SignatureObject": list(base64()), "validationInfo": validation_info(),
+                    }),
+                )),
+                vec![Answer::new(202, "Not done yet.", reference("Error"))],
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+        ),
+        Method::SignaturesTimestamp => (
+            "A time-stamp token over a hash",
+            request(
+                json!({ "hash": digest(), "hashAlgo": digest_algorithm() }),
+                json!({
+                    "nonce": { "type": "string", "pattern": "^[0-9A-Fa-f]{1,64}$" }, "clientData": client_data(),
+                }),
+            ),
+            Answer::ok(answer(json!({ "timestamp": base64() }), json!({}))),
         ),
     };
     Operation {
@@ -200,7 +247,8 @@ fn authorization(version: Version) -> Value {
         Version::V2 => {
             let object = request(json!({ "id": text() }), json!({ "value": text() }));
             json!({
-                "hashes": digests(), "hashAlgorithmOID": digest_algorithm(), "authData": list(object),
+                "hashes": digests(), "hashAlgorithmOID": digest_algorithm(), "hashType": one_of(&["dtbsr", "sdr"]),
+                "authData": list(object),
                 "description": description, "clientData": client_data(),
             })
         }
@@ -233,10 +281,61 @@ fn sign_hash(version: Version) -> Value {
             .pointer_mut("/properties")
             .and_then(Value::as_object_mut),
     ) {
-        let mode = json!({ "type": ["string", "null"], "enum": ["S", null], "default": "S" });
+        let mode = json!({ "type": ["string", "null"], "enum": ["S", "A", null], "default": "S" });
         members.insert("operationMode".into(), mode);
+        members.insert("validity_period".into(), validity_period());
+        members.insert("response_uri".into(), text());
     }
     takes
+}
+
+/// Milliseconds that a result is kept.
+fn validity_period() -> Value {
+    json!({ "type": "integer", "minimum": 1, "description": "Milliseconds." })
+}
+
+fn validation_info() -> Value {
+    answer(
+        json!({}),
+        json!({ "ocsp": list(base64()), "crl": list(base64()), "certificates": list(base64()) }),
+    )
+}
+
+fn sign_doc() -> Value {
+    let attribute = request(
+        json!({ "attribute_name": text() }),
+        json!({ "attribute_value": base64() }),
+    );
+    let properties = ["Attached", "Detached", "Certification", "Revision"];
+    let how = |what: Value| {
+        let mut entry = request(
+            json!({ "signature_format": one_of(&["C", "P"]), "signAlgo": signature_algorithm() }),
+            json!({
+                "conformance_level": text(), "signed_envelope_property": one_of(&properties), "signAlgoParams": base64(),
+                "signed_props": list(attribute.clone()), "hashAlgorithmOID": digest_algorithm(),
+            }),
+        );
+        for (list, more) in [("properties", &what), ("required", &Value::Null)] {
+            let names = what.as_object().into_iter().flat_map(|what| what.keys());
+            match (entry.get_mut(list), more) {
+                (Some(Value::Object(into)), Value::Object(from)) => into.extend(from.clone()),
+                (Some(Value::Array(into)), _) => into.extend(names.map(|name| json!(name))),
+                _ => {}
+            }
+        }
+        entry
+    };
+    request(
+        json!({}),
+        json!({
+            "credentialID": text(), "signatureQualifier": text(), "SAD": text(),
+            "documents": list(how(json!({ "document": base64() }))),
+            "documentDigests": list(how(json!({ "hashes": digests() }))),
+            "operationMode": one_of(&["S", "A"]), "validity_period": validity_period(), "response_uri": text(),
+            "returnValidationInfo": flag(), "returnValidationInformation": flag(),
+            "clientData": client_data(),
+        }),
+    )
 }
 
 /// With `hashAlgorithmOID` where the version has it beside hashes.

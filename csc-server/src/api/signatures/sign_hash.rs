@@ -1,9 +1,9 @@
-//! signatures/signHash (CSC v1 11.9, v2 11.10), synchronous.
+//! signatures/signHash (CSC v1 11.9, v2 11.10).
 
 use axum::{Extension, Json, extract::State};
-use base64::{Engine, prelude::BASE64_STANDARD};
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::{mode::Mode, task::Task};
 use crate::{
     api::{
         algorithms,
@@ -34,9 +34,10 @@ pub(crate) async fn handle(
     let sign_params = params
         .optional_string("signAlgoParams")
         .map_err(|_| Fault::MissingString("signAlgoParams"))?;
-    if call.version == Version::V2 {
-        check_mode(&params)?;
-    }
+    let mode = match call.version {
+        Version::V1 => Mode::Synchronous,
+        Version::V2 => Mode::read(&app, &access.client, &params).await?,
+    };
     params.check_free_text()?;
     let scheme = algorithms::scheme(call.version, sign_algo, sign_params, hash_algo)?;
     let digests = hashes.into_iter().map(|hash| hash.digest(scheme.digest()));
@@ -52,22 +53,14 @@ pub(crate) async fn handle(
         return Err(Fault::Invalid("signAlgoParams"));
     }
     let order = SignOrder { scheme, digests };
-    let permit = app
-        .keys
-        .redeem(&access, &credential, sad, order, &call.request)
-        .await?;
-    let signatures = app.signer.sign(permit).await?;
-    let signatures: Vec<_> = signatures
-        .iter()
-        .map(|signature| BASE64_STANDARD.encode(signature))
-        .collect();
-    Ok(Json(json!({ "signatures": signatures })))
-}
-
-/// `operationMode` may only be `S`: there is no asynchronous operation, as info says.
-fn check_mode(params: &Params) -> Result<(), Fault> {
-    match params.optional_string("operationMode")? {
-        None | Some("S") => Ok(()),
-        Some(_) => Err(Fault::Invalid("operationMode")),
-    }
+    let client = access.client.clone();
+    let task = {
+        let (keys, sad, of) = (app.keys.clone(), sad.to_owned(), credential.clone());
+        let request = call.request.clone();
+        async move {
+            let permit = keys.redeem(&access, &of, &sad, order, &request).await?;
+            Ok(Task::Hashes(permit))
+        }
+    };
+    mode.answer(app, call, &credential, &client, (), task).await
 }

@@ -11,6 +11,7 @@ use crate::{
     actor::Actor,
     audit::{self, Event},
     ca,
+    clock::Millis,
     commands::{
         caller::Caller,
         context::Context,
@@ -19,6 +20,8 @@ use crate::{
     },
     operator::{Error, NewOperator, Operators, Roles, Standing},
     params,
+    store::{StoreError, Tx},
+    timestamp,
 };
 
 #[derive(Debug, Args)]
@@ -106,6 +109,7 @@ async fn make_the_rest(context: &Context, issuer: Issuer) -> Result<()> {
     for (label, algorithm) in [
         (ca::LABEL, context.config.certificate.ca_key),
         (audit::LABEL, KeyAlgorithm::P256),
+        (ca::TSA_LABEL, timestamp::KEY),
     ] {
         let (_, created) = issuer.ensure(label, algorithm).await?;
         report("issuer", label, created);
@@ -117,6 +121,9 @@ async fn make_the_rest(context: &Context, issuer: Issuer) -> Result<()> {
     }
     if context.ca_certificate().await.is_err() {
         create_ca(context, issuer).await?;
+    }
+    if context.tsa_certificate().await.is_err() {
+        create_tsa(context).await?;
     }
     say("both slots are ready");
     Ok(())
@@ -143,8 +150,7 @@ async fn create_ca(context: &Context, issuer: Issuer) -> Result<()> {
     context
         .store
         .write(async move |tx| {
-            let sql = "INSERT INTO issuer (label, certificate, created) VALUES ($1, $2, $3) ON CONFLICT (label) DO NOTHING";
-            tx.execute(sql, params![ca::LABEL, certificate.clone(), now]).await?;
+            insert(tx, ca::LABEL, &certificate, now).await?;
             let created = Event::CaCreated {
                 label: ca::LABEL,
                 certificate_hash: hash.clone(),
@@ -156,4 +162,48 @@ async fn create_ca(context: &Context, issuer: Issuer) -> Result<()> {
         .await?;
     report("issuer", "CA certificate", true);
     Ok(())
+}
+
+/// The certificate of the time-stamping authority.
+async fn create_tsa(context: &Context) -> Result<()> {
+    let now = context.clock.now();
+    let config = &context.config;
+    let name = ca::CaName {
+        common_name: config.timestamp.name.clone(),
+        organization: config.certificate.organization.clone(),
+        country: config.info.region.clone(),
+    };
+    let (days, serial) = (config.timestamp.days, ca::random_serial());
+    let ca = context.ca().await?;
+    let certificate = ca
+        .certify_tsa(ca::TSA_LABEL, &name, days, &serial, now)
+        .await?;
+    let hash = hex::encode(Sha256::digest(&certificate));
+    context
+        .store
+        .write(async move |tx| {
+            insert(tx, ca::TSA_LABEL, &certificate, now).await?;
+            let created = Event::TsaCreated {
+                label: ca::TSA_LABEL,
+                certificate_hash: hash.clone(),
+                record: ca::TABLE.record(tx, ca::TSA_LABEL).await?,
+            };
+            audit::record(tx, now, "", &created);
+            Ok(())
+        })
+        .await?;
+    report("issuer", "TSA certificate", true);
+    Ok(())
+}
+
+async fn insert(
+    tx: &mut Tx,
+    label: &str,
+    certificate: &[u8],
+    now: Millis,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO issuer (label, certificate, created) VALUES ($1, $2, $3) ON CONFLICT (label) DO NOTHING";
+    tx.execute(sql, params![label, certificate.to_vec(), now])
+        .await
+        .map(drop)
 }
