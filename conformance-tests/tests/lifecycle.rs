@@ -56,7 +56,15 @@ async fn a_revoked_credential_never_comes_back_and_its_key_is_gone() {
     let signer = bed.signer().await;
     let hash = [digest("contract")];
     let sad = signer.sad(V1, &hash).await;
+    let rests = || {
+        let id = &signer.credential.id;
+        bed.sql(&format!(
+            "SELECT length(key_blob) + length(w_pin) + length(pin_check) FROM credential WHERE id = '{id}'"
+        ))
+    };
+    assert_ne!(rests().trim(), "0");
     run(bed, "revoke", &signer.credential);
+    assert_eq!(rests().trim(), "0", "nothing is left of the key");
 
     signer
         .sign(V1, &sad, &hash)

@@ -23,12 +23,12 @@ use std::{
 
 use csc_server::{
     credential::{Credential, Error},
-    factor::{self, Algorithm, Policy, seeds},
+    factor::{self, Algorithm, Otp, Policy, Purpose, seeds},
     ids::FactorId,
     params,
     store::Value,
 };
-use hsm_adapter::HsmError;
+use hsm_adapter::{HsmError, Pin};
 use support::{Database, on_both};
 use totp_rs::Totp;
 use world::{PIN, World, policy};
@@ -351,6 +351,32 @@ async fn codes_are_bound(database: Database) {
         .tamper("UPDATE otp_challenge SET credential = $1", params![&one.id])
         .await;
     world.approve(&one, &code).await.unwrap();
+
+    // Nor does it serve another act, whatever the row says.
+    let factor = world.factor(&one.factor).await;
+    let (node, client) = (world.node(), &world.client);
+    let sent = node
+        .factors
+        .send(&factor, &one, &world.holder, client, Purpose::ChangePin);
+    sent.await.unwrap();
+    let mail = world.messages().await.pop().unwrap();
+    let mut words = mail.split_ascii_whitespace();
+    let code = words.find(|word| word.len() == 8 && word.bytes().all(|c| c.is_ascii_digit()));
+    let code = code.unwrap();
+    let signs = world.approve(&one, code).await;
+    assert!(matches!(signs, Err(Error::WrongOtp)), "{signs:?}");
+    let purpose = "UPDATE otp_challenge SET purpose = $1 WHERE consumed IS NULL";
+    let name = |purpose: Purpose| purpose.name();
+    world.tamper(purpose, params![name(Purpose::Sign)]).await;
+    let signs = world.approve(&one, code).await;
+    assert!(matches!(signs, Err(Error::WrongOtp)), "{signs:?}");
+    world
+        .tamper(purpose, params![name(Purpose::ChangePin)])
+        .await;
+    let (old, new) = (Pin::parse(PIN).unwrap(), Pin::parse("61839472").unwrap());
+    let code = Otp::parse(code).unwrap();
+    let changed = node.keys.change_pin(&client.id, &one, &old, &code, &new);
+    changed.await.unwrap();
 }
 
 /// How many of fifty sends at once, over two nodes and these credentials, went out.

@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use csc_server::monitor::Monitor;
 use hsm_adapter::{Cost, Pool, Stretcher, Vault, memory::MemoryToken};
 
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     book::{Book, LIMITS},
     support::Database,
+    world::{PIN, World, policy},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -60,6 +61,38 @@ async fn an_hsm_that_is_lost_and_comes_back_is_recorded_once_each() {
     timeout(PATIENCE, back).await.unwrap();
     look(&mut monitor).await;
     assert_eq!(told().await.last().unwrap(), issuer_connected);
+}
+
+/// Also where nobody signs any more (SC-13).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_stays_open_no_longer_than_its_activation() {
+    let world = World::new(&Database::sqlite(), policy()).await;
+    let (_, credential) = world.mailbox().await;
+    let digests = [[1; 32], [2; 32]];
+    let code = world.code(&credential).await;
+    let sad = world.sad_for(world.node(), &credential, PIN, &code, &digests);
+    let sad = sad.await.unwrap();
+    let permit = world
+        .redeem(&credential, &sad, &digests[..1])
+        .await
+        .unwrap();
+    world.spend(permit).await.unwrap();
+    let vault = &world.enrolment.vault;
+    assert_eq!(vault.state().open_keys, 1);
+
+    let (stop, stopped) = watch::channel(false);
+    let store = world.node().store.clone();
+    let monitor = Monitor::new(store, world.clock(), vault.clone(), world.issuer.clone());
+    world.pass(Duration::from_secs(300));
+    let running = tokio::spawn(monitor.run(stopped));
+    let closed = async {
+        while vault.state().open_keys > 0 || world.token.session_objects() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, closed).await.unwrap();
+    stop.send(true).unwrap();
+    running.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
