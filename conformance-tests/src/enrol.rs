@@ -189,7 +189,7 @@ impl TestBed {
         otp: &str,
         spec: &KeySpec,
     ) -> Credential {
-        let pin = canary::register(random_pin());
+        let pin = canary::register(random_pin(holder));
         let multisign = spec.multisign.to_string();
         let arguments = [
             "credential",
@@ -396,11 +396,18 @@ fn random_hex(bytes: usize) -> String {
     hex::encode(random)
 }
 
-/// Eight digits that do not come again after four, which would be weak.
-fn random_pin() -> String {
+/// Eight digits that are not weak for this holder: one PIN in two thousand would be, two years above all.
+fn random_pin(holder: &Holder) -> String {
+    let year = |half: &str| half.starts_with("19") || half.starts_with("20");
+    let known = [&holder.name, &holder.number].map(|text| {
+        let digits = text.chars().filter(char::is_ascii_digit);
+        digits.collect::<String>()
+    });
     loop {
         let pin = random_digits(8);
-        if pin[..4] != pin[4..] {
+        let (first, second) = pin.split_at(4);
+        let shared = (0..=2).any(|at| known.iter().any(|text| text.contains(&pin[at..at + 6])));
+        if first != second && !(year(first) && year(second)) && !shared {
             return pin;
         }
     }
