@@ -125,6 +125,21 @@ pub struct Config {
     pub policy: String,
 }
 
+/// The same with the members of each object in the order of their names: neither the order of the file matters, nor which order the JSON library
+/// keeps, which another crate of the build may choose.
+fn sorted(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Object(members) => {
+            let mut members: Vec<_> = members.into_iter().collect();
+            members.sort_by(|one, other| one.0.cmp(&other.0));
+            let members = members.into_iter();
+            serde_json::Value::Object(members.map(|(name, value)| (name, sorted(value))).collect())
+        }
+        serde_json::Value::Array(values) => values.into_iter().map(sorted).collect(),
+        value => value,
+    }
+}
+
 /// Sections that say where things are and what they are called; every other one is policy.
 const PLACES: [&str; 7] = ["server", "admin", "info", "store", "slot", "mail", "sms"];
 
@@ -197,10 +212,9 @@ impl Config {
                 path: path.to_owned(),
                 problem: error.to_string(),
             })?;
-        // A map of JSON is sorted, so that the order of the file does not matter.
         let merged = raw.clone().try_deserialize::<serde_json::Value>();
         let mut config: Self = serde_path_to_error::deserialize(raw).map_err(ConfigError::shape)?;
-        let mut merged = merged.unwrap_or_default();
+        let mut merged = sorted(merged.unwrap_or_default());
         config.hash = hex::encode(Sha256::digest(merged.to_string()));
         if let Some(sections) = merged.as_object_mut() {
             sections.retain(|section, _| !PLACES.contains(&section.as_str()));
