@@ -97,7 +97,7 @@ impl Tests {
     }
 }
 
-/// Functions marked as tests, and the names that `on_both!` and `contract!` make tests of. One that is ignored is none.
+/// Functions marked as tests, and the names that `on_both!`, `contract!` and `contract_inside!` make tests of. One that is ignored is none.
 fn names_in(path: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let mut names = BTreeSet::new();
@@ -116,7 +116,8 @@ fn names_in(path: &Path) -> BTreeSet<String> {
     // The rules of a contract stand in files of their own; the list of them is the binary's.
     let directory = path.parent().unwrap_or(path);
     let main = fs::read_to_string(directory.join("main.rs")).unwrap_or_default();
-    let rules: BTreeSet<String> = listed(&main, "contract! {").collect();
+    let lists = ["contract! {", "contract_inside! {"];
+    let rules: BTreeSet<String> = lists.iter().flat_map(|list| listed(&main, list)).collect();
     let functions = text.lines().filter_map(|line| function(line.trim()));
     names.extend(
         functions

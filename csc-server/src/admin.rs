@@ -4,7 +4,7 @@
 use std::{fmt::Write, time::Duration};
 
 use axum::{Router, extract::State};
-use hsm_adapter::MasterSet;
+use hsm_adapter::{MasterSet, process::Reason};
 use http::StatusCode;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::time::timeout;
@@ -97,6 +97,17 @@ async fn measurements(State(admin): State<Admin>) -> String {
         metrics::gauge!("csc_hsm_sessions_busy", "slot" => slot).set(state.busy as f64);
         metrics::gauge!("csc_hsm_jobs_waiting", "slot" => slot).set(state.waiting as f64);
         metrics::gauge!("csc_hsm_open_keys", "slot" => slot).set(state.open_keys as f64);
+    }
+    for (slot, process) in [
+        ("holder", admin.parts.vault.process()),
+        ("issuer", admin.parts.issuer.process()),
+    ] {
+        let Some(process) = process else { continue };
+        metrics::gauge!("csc_hsm_process_memory_bytes", "slot" => slot).set(process.memory as f64);
+        for (reason, count) in Reason::ALL.into_iter().zip(process.replaced) {
+            metrics::counter!("csc_hsm_process_replaced_total", "slot" => slot, "reason" => reason.name())
+                .absolute(count);
+        }
     }
     admin.metrics.render()
 }

@@ -8,12 +8,21 @@ use zeroizing_alloc::ZeroAlloc;
 #[global_allocator]
 static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    // Before any TLS is built: a graph with two providers and none chosen panics.
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    if csc_server::memory::protect().is_err() || provider.install_default().is_err() {
+fn main() -> ExitCode {
+    if csc_server::memory::protect().is_err() {
         return ExitCode::FAILURE;
     }
-    csc_server::commands::run().await
+    // Before any thread: the process of a module shuts itself in.
+    if let Some(ended) = csc_server::commands::run_if_asked() {
+        return ended;
+    }
+    // Before any TLS is built: a graph with two providers and none chosen panics.
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    if provider.install_default().is_err() {
+        return ExitCode::FAILURE;
+    }
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(csc_server::commands::run()),
+        Err(_) => ExitCode::FAILURE,
+    }
 }

@@ -144,10 +144,28 @@ impl DigestAlgorithm {
 }
 
 /// A digest whose length fits its algorithm.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(
+    try_from = "(DigestAlgorithm, Vec<u8>)",
+    into = "(DigestAlgorithm, Vec<u8>)"
+)]
 pub struct Digest {
     algorithm: DigestAlgorithm,
     octets: Vec<u8>,
+}
+
+impl TryFrom<(DigestAlgorithm, Vec<u8>)> for Digest {
+    type Error = &'static str;
+
+    fn try_from((algorithm, octets): (DigestAlgorithm, Vec<u8>)) -> Result<Self, &'static str> {
+        Self::new(algorithm, octets).ok_or("a digest of another length")
+    }
+}
+
+impl From<Digest> for (DigestAlgorithm, Vec<u8>) {
+    fn from(digest: Digest) -> Self {
+        (digest.algorithm, digest.octets)
+    }
 }
 
 impl Digest {

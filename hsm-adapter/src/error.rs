@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A failure of the HSM or of the way to it.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum HsmError {
     /// The queue is full or the deadline would pass before a session is free.
     #[error("no HSM session is free; try again in {} s", .retry_after.as_secs().max(1))]
@@ -42,7 +44,7 @@ impl HsmError {
 }
 
 /// A failure of an operation on a sealed key.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum VaultError {
     /// The PIN is not the holder's: the only failure that counts as a try.
     #[error("wrong PIN")]

@@ -1,21 +1,35 @@
 //! Keys of the provider itself (CA, audit): token objects of a slot of their own.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     Digest, HsmError, KeyAlgorithm, Pool, PoolState, Scheme,
+    call::{Call, Engine, IfLost, Route, Tools},
     pool::{Session, Speed},
+    process::{ProcessState, Remote},
+    vault::{Device, Health},
     verify,
 };
 
 /// The issuer slot.
 #[derive(Clone)]
 pub struct Issuer {
-    pool: Pool,
+    route: Route,
 }
 
 impl Issuer {
     /// Over the pool of the slot that holds the provider's keys.
     pub fn new(pool: Pool) -> Self {
-        Self { pool }
+        Self {
+            route: Route::Here(Engine::new(pool, 0)),
+        }
+    }
+
+    /// Over a slot of a module in a process of its own.
+    pub fn remote(slot: Remote) -> Self {
+        Self {
+            route: Route::There(slot),
+        }
     }
 
     /// The key type and SubjectPublicKeyInfo (DER) of the key with this label.
@@ -27,12 +41,7 @@ impl Issuer {
         label: &str,
     ) -> Result<Option<(KeyAlgorithm, Vec<u8>)>, HsmError> {
         let label = label.to_owned();
-        self.pool
-            .run(Speed::Slow, move |session| {
-                let pair = session.hsm.token_pair(&label)?;
-                Ok(pair.map(|(_, algorithm, spki)| (algorithm, spki)))
-            })
-            .await
+        self.route.call(PublicKey { label }).await
     }
 
     /// Makes the key if it is missing: its SubjectPublicKeyInfo (DER), and whether this call made it.
@@ -45,22 +54,7 @@ impl Issuer {
         algorithm: KeyAlgorithm,
     ) -> Result<(Vec<u8>, bool), HsmError> {
         let label = label.to_owned();
-        self.pool
-            .run(Speed::Slow, move |session| {
-                match session.hsm.token_pair(&label)? {
-                    Some((_, found, spki)) if found == algorithm => Ok((spki, false)),
-                    Some((_, found, _)) => Err(HsmError::Unfit(format!(
-                        "'{label}' is of type {}, not {}",
-                        found.name(),
-                        algorithm.name()
-                    ))),
-                    None => {
-                        let (_, spki) = session.hsm.create_token_pair(&label, algorithm)?;
-                        Ok((spki, true))
-                    }
-                }
-            })
-            .await
+        self.route.call(Ensure { label, algorithm }).await
     }
 
     /// Signs a digest with the key of this label, and verifies the signature before it leaves.
@@ -75,15 +69,12 @@ impl Issuer {
         digest: &Digest,
     ) -> Result<Vec<u8>, HsmError> {
         let (label, digest) = (label.to_owned(), digest.clone());
-        self.pool
-            .run(Speed::Fast, move |session| {
-                let hsm = session.hsm.as_mut();
-                let (key, algorithm, spki) = hsm
-                    .token_pair(&label)?
-                    .ok_or_else(|| HsmError::Missing(label.clone()))?;
-                verify::signed(hsm, key, algorithm, &spki, scheme, &digest)
-            })
-            .await
+        let call = IssuerSign {
+            label,
+            scheme,
+            digest,
+        };
+        self.route.call(call).await
     }
 
     /// Serial number of the device.
@@ -91,8 +82,7 @@ impl Issuer {
     /// # Errors
     /// When the HSM does not answer.
     pub async fn device(&self) -> Result<String, HsmError> {
-        let serial = |session: &mut Session| Ok(session.hsm.serial().to_owned());
-        self.pool.run(Speed::Slow, serial).await
+        self.route.call(Device {}).await
     }
 
     /// Whether the slot signs, on the slow lane.
@@ -100,13 +90,86 @@ impl Issuer {
     /// # Errors
     /// When it does not.
     pub async fn health(&self) -> Result<(), HsmError> {
-        self.pool
-            .run(Speed::Slow, |session| session.hsm.health())
-            .await
+        self.route.call(Health { masters: false }).await
     }
 
     /// Sessions and queue, for metrics.
     pub fn state(&self) -> PoolState {
-        self.pool.state()
+        self.route.state()
+    }
+
+    /// The process that has the sessions, when it is not this one.
+    pub fn process(&self) -> Option<ProcessState> {
+        self.route.process()
+    }
+}
+
+/// [`Issuer::public_key`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct PublicKey {
+    label: String,
+}
+
+impl Call for PublicKey {
+    type Answer = Option<(KeyAlgorithm, Vec<u8>)>;
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Slow;
+
+    fn run(&self, session: &mut Session, _: &Tools) -> Result<Self::Answer, HsmError> {
+        let pair = session.hsm.token_pair(&self.label)?;
+        Ok(pair.map(|(_, algorithm, spki)| (algorithm, spki)))
+    }
+}
+
+/// [`Issuer::ensure`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Ensure {
+    label: String,
+    algorithm: KeyAlgorithm,
+}
+
+impl Call for Ensure {
+    type Answer = (Vec<u8>, bool);
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Slow;
+    const IF_LOST: IfLost = IfLost::Fails;
+
+    fn run(&self, session: &mut Session, _: &Tools) -> Result<Self::Answer, HsmError> {
+        let Self { label, algorithm } = self;
+        match session.hsm.token_pair(label)? {
+            Some((_, found, spki)) if found == *algorithm => Ok((spki, false)),
+            Some((_, found, _)) => Err(HsmError::Unfit(format!(
+                "'{label}' is of type {}, not {}",
+                found.name(),
+                algorithm.name()
+            ))),
+            None => {
+                let (_, spki) = session.hsm.create_token_pair(label, *algorithm)?;
+                Ok((spki, true))
+            }
+        }
+    }
+}
+
+/// [`Issuer::sign`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct IssuerSign {
+    label: String,
+    scheme: Scheme,
+    digest: Digest,
+}
+
+impl Call for IssuerSign {
+    type Answer = Vec<u8>;
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Fast;
+    const IF_LOST: IfLost = IfLost::Unknown;
+
+    fn run(&self, session: &mut Session, _: &Tools) -> Result<Vec<u8>, HsmError> {
+        let hsm = session.hsm.as_mut();
+        let (key, algorithm, spki) = hsm
+            .token_pair(&self.label)?
+            .ok_or_else(|| HsmError::Missing(self.label.clone()))?;
+        verify::signed(hsm, key, algorithm, &spki, self.scheme, &self.digest)
     }
 }

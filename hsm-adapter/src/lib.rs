@@ -9,9 +9,10 @@
 //!   process boundary: bytes in, bytes out, never a handle.
 //!
 //! Between them stands [`Pool`]: a fixed set of threads a slot, each owning one session, behind a bounded queue with
-//! a deadline.
+//! a deadline. Pool and module are in a [`process`] of their own; tests have them in theirs.
 
 mod algorithm;
+mod call;
 mod content;
 mod error;
 mod hsm;
@@ -20,6 +21,7 @@ mod issuer;
 pub mod memory;
 pub mod pkcs11;
 mod pool;
+pub mod process;
 mod request;
 mod statement;
 mod stretch;

@@ -12,13 +12,14 @@ use der::{
     Decode, DecodeValue, Encode, FixedTag, Sequence,
     asn1::{ObjectIdentifier, OctetString},
 };
+use serde::{Deserialize, Serialize};
 use spki::AlgorithmIdentifierOwned;
 use x509_cert::attr::Attributes;
 
 use crate::{Digest, DigestAlgorithm, Scheme};
 
 /// Attributes to be signed, and the approved digest of the document they are about.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Statement {
     approved: Digest,
     certificate: Vec<u8>,

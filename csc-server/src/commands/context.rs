@@ -1,16 +1,11 @@
 //! What commands open: configuration, database, slots.
 
-use std::{
-    path::Path,
-    sync::{Arc, OnceLock},
-};
+use std::{path::Path, sync::OnceLock};
 
 use anyhow::{Context as _, Result, bail};
-use hsm_adapter::{
-    Issuer, Pool, PoolLimits, Stretcher, Vault,
-    pkcs11::{Pkcs11Token, Profile, TokenSelector},
-};
+use hsm_adapter::{Issuer, Stretcher, Vault, process};
 
+use super::module::Modules;
 use crate::{
     app::{credential_policy, factor_policy, stretcher},
     audit::{self, Chain, Event},
@@ -37,7 +32,9 @@ pub(super) struct Context {
     /// The chain of the audit log that this process writes.
     pub chain: String,
     stretcher: Stretcher,
+    modules: Modules,
     vault: OnceLock<Vault>,
+    issuer: OnceLock<Issuer>,
 }
 
 impl Context {
@@ -51,7 +48,9 @@ impl Context {
         let store = Store::open(&location, config.store.readers, Box::new(chain)).await?;
         Ok(Self {
             stretcher: stretcher(&config),
+            modules: Modules::default(),
             vault: OnceLock::new(),
+            issuer: OnceLock::new(),
             config,
             clock: Clock::System,
             store,
@@ -64,8 +63,8 @@ impl Context {
         if let Some(vault) = self.vault.get() {
             return Ok(vault.clone());
         }
-        let slot = self.slot(Role::Holder)?;
-        let vault = Vault::new(pool(slot)?, self.stretcher.clone(), slot.open_keys);
+        let slot = self.open_slot(Role::Holder)?;
+        let vault = Vault::remote(slot, self.stretcher.clone());
         Ok(self.vault.get_or_init(|| vault).clone())
     }
 
@@ -87,6 +86,11 @@ impl Context {
     pub(super) fn timekeeper(&self) -> Timekeeper {
         let (store, clock) = (self.store.clone(), self.clock.clone());
         Timekeeper::new(store, clock, self.config.clock.clone())
+    }
+
+    /// The sessions of a role's slot: in the process of its module, which alone reads the PIN and loads the library.
+    fn open_slot(&self, role: Role) -> Result<process::Remote> {
+        self.modules.open(&self.config, self.slot(role)?)
     }
 
     /// Records that the service starts, and with which configuration (SC-104).
@@ -119,9 +123,13 @@ impl Context {
         ended.context("the holder slot does not do what is needed")
     }
 
-    /// The issuer slot.
+    /// The issuer slot, opened when first asked for.
     pub(super) fn issuer(&self) -> Result<Issuer> {
-        Ok(Issuer::new(pool(self.slot(Role::Issuer)?)?))
+        if let Some(issuer) = self.issuer.get() {
+            return Ok(issuer.clone());
+        }
+        let issuer = Issuer::remote(self.open_slot(Role::Issuer)?);
+        Ok(self.issuer.get_or_init(|| issuer).clone())
     }
 
     /// Refuses one token under two names: the keys of holders and those of the provider live apart (SC-21).
@@ -256,24 +264,6 @@ impl Context {
         }
         Ok(slot)
     }
-}
-
-fn pool(slot: &Slot) -> Result<Pool> {
-    let selector = match (&slot.token, &slot.serial) {
-        (Some(label), _) => TokenSelector::Label(label.clone()),
-        (None, Some(serial)) => TokenSelector::Serial(serial.clone()),
-        (None, None) => bail!("slot '{}' names neither token nor serial", slot.name()),
-    };
-    let profile: Profile = slot.profile.parse().map_err(anyhow::Error::msg)?;
-    let pin = secret::read(&slot.pin_file)?;
-    let token = Pkcs11Token::new(slot.name(), &slot.module, selector, pin, profile);
-    let limits = PoolLimits {
-        sessions: slot.sessions,
-        queue: slot.queue,
-        deadline: slot.deadline,
-    };
-    Pool::start(Arc::new(token), limits)
-        .with_context(|| format!("slot '{}' cannot be used", slot.name()))
 }
 
 fn location(config: &Config) -> Result<Location> {

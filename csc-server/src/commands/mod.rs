@@ -11,6 +11,7 @@ mod history;
 mod holder;
 mod mandate;
 mod mass;
+mod module;
 mod operator;
 mod otp;
 mod policy;
@@ -26,6 +27,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::caller::{Caller, Options};
+pub use self::module::run_if_asked;
 use crate::operator::Error as OperatorError;
 
 /// How a command ends that waits for a second officer.

@@ -194,7 +194,7 @@ async fn told_to_stop() {
 }
 
 /// One JSON object a line on standard output; `RUST_LOG` chooses what.
-fn log() {
+pub(super) fn log() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     tracing_subscriber::fmt()

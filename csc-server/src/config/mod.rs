@@ -12,6 +12,7 @@ mod clock;
 mod credential;
 mod document;
 mod error;
+mod hsm;
 mod info;
 mod lifetime;
 mod mail;
@@ -42,6 +43,7 @@ pub use clock::Clock;
 pub use credential::{Credential, PukPolicy};
 pub use document::Document;
 pub use error::ConfigError;
+pub use hsm::Hsm;
 pub use info::Info;
 pub use lifetime::Lifetime;
 pub use mail::{Mail, Transport};
@@ -73,6 +75,9 @@ pub struct Config {
     /// The HSM slots, in the order of the file: at least one of each role.
     #[serde(rename = "slot", default)]
     pub slots: Vec<Slot>,
+    /// The processes of the PKCS#11 modules.
+    #[serde(default)]
+    pub hsm: Hsm,
     /// How mail leaves.
     pub mail: Mail,
     /// How text messages leave; without it nobody gets codes by SMS.
@@ -141,7 +146,9 @@ fn sorted(value: serde_json::Value) -> serde_json::Value {
 }
 
 /// Sections that say where things are and what they are called; every other one is policy.
-const PLACES: [&str; 7] = ["server", "admin", "info", "store", "slot", "mail", "sms"];
+const PLACES: [&str; 8] = [
+    "server", "admin", "info", "store", "slot", "hsm", "mail", "sms",
+];
 
 impl Config {
     /// Reads the file and the `CSC_…__…` environment variables, and checks every value and how they fit together.
@@ -240,6 +247,7 @@ impl Config {
         self.info.check()?;
         self.store.check()?;
         slot::check(&self.slots)?;
+        self.hsm.check()?;
         self.lifetime.check()?;
         self.pin.check()?;
         self.otp.check()?;

@@ -18,13 +18,14 @@ use std::{
 };
 
 use cryptoki::error::RvError;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use self::{code::Scope, handles::Handles, module::Module, session::Pkcs11Session};
 use crate::{Hsm, HsmError, Token};
 
 /// Which token of a module: never by slot number, which changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TokenSelector {
     /// The label of the token.
     Label(String),
@@ -48,7 +49,7 @@ pub struct Profile {
     pub name: &'static str,
     /// The number of the wrap mechanism that is RFC 5649 on this module: the blob is the same, the number is not.
     pub wrap_mechanism: u64,
-    /// Whether the token is a program: nothing but this machine protects its keys.
+    /// Whether the token is a program: nothing but this machine protects its keys, and its module needs no network.
     pub software: bool,
 }
 

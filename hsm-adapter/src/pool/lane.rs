@@ -1,9 +1,10 @@
 //! A queue and the threads that serve it.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Condvar, Mutex, PoisonError},
-    time::Duration,
+    thread::{self, ThreadId},
+    time::{Duration, Instant},
 };
 
 use super::{PoolState, Session, lock};
@@ -56,8 +57,8 @@ struct Queue {
     jobs: VecDeque<Box<dyn Job>>,
     /// Threads with a session.
     ready: usize,
-    /// Threads at work.
-    busy: usize,
+    /// Threads at work, and since when.
+    busy: HashMap<ThreadId, Instant>,
     /// Why there is no session, when there is none.
     reason: HsmError,
     /// How long a job takes: a moving mean.
@@ -71,7 +72,7 @@ impl Lane {
             queue: Mutex::new(Queue {
                 jobs: VecDeque::new(),
                 ready: 0,
-                busy: 0,
+                busy: HashMap::new(),
                 reason: HsmError::Unavailable("no session yet".to_owned()),
                 service: Duration::ZERO,
             }),
@@ -80,23 +81,20 @@ impl Lane {
         }
     }
 
-    /// Queues a job.
-    pub(super) fn push(&self, job: Box<dyn Job>) -> Result<(), HsmError> {
-        let mut queue = lock(&self.queue);
-        if queue.ready == 0 {
-            return Err(queue.reason.clone());
-        }
-        // A job that a free thread takes at once does not wait.
-        let free = queue.ready.saturating_sub(queue.busy);
-        if queue.jobs.len() >= self.capacity + free {
-            queue.jobs.retain(|job| job.wanted());
-        }
-        if queue.jobs.len() >= self.capacity + free {
-            return Err(queue.busy());
-        }
-        queue.jobs.push_back(job);
-        self.wake.notify_one();
-        Ok(())
+    /// Queues a job, or refuses it.
+    pub(super) fn push(&self, mut job: Box<dyn Job>) {
+        let refusal = {
+            let mut queue = lock(&self.queue);
+            match queue.room(self.capacity) {
+                Err(error) => error,
+                Ok(()) => {
+                    queue.jobs.push_back(job);
+                    self.wake.notify_one();
+                    return;
+                }
+            }
+        };
+        job.refuse(refusal);
     }
 
     /// The answer to a job that waited too long.
@@ -116,7 +114,7 @@ impl Lane {
             }
             while let Some(job) = queue.jobs.pop_front() {
                 if job.claim() {
-                    queue.busy += 1;
+                    queue.busy.insert(thread::current().id(), Instant::now());
                     return Next::Serve(job);
                 }
             }
@@ -135,10 +133,18 @@ impl Lane {
     }
 
     /// A job is through.
-    pub(super) fn done(&self, took: Duration) {
+    pub(super) fn done(&self) {
         let mut queue = lock(&self.queue);
-        queue.busy -= 1;
-        queue.service = (queue.service * 7 + took) / 8;
+        if let Some(begun) = queue.busy.remove(&thread::current().id()) {
+            queue.service = (queue.service * 7 + begun.elapsed()) / 8;
+        }
+    }
+
+    /// How long the job lasts that has lasted longest.
+    pub(super) fn longest(&self) -> Duration {
+        let queue = lock(&self.queue);
+        let lasts = queue.busy.values().map(Instant::elapsed);
+        lasts.max().unwrap_or_default()
     }
 
     /// A thread has a session.
@@ -170,12 +176,28 @@ impl Lane {
     pub(super) fn add_to(&self, state: &mut PoolState) {
         let queue = lock(&self.queue);
         state.sessions += queue.ready;
-        state.busy += queue.busy;
+        state.busy += queue.busy.len();
         state.waiting += queue.jobs.len();
     }
 }
 
 impl Queue {
+    /// Whether one more job may wait.
+    fn room(&mut self, capacity: usize) -> Result<(), HsmError> {
+        if self.ready == 0 {
+            return Err(self.reason.clone());
+        }
+        // A job that a free thread takes at once does not wait.
+        let free = self.ready.saturating_sub(self.busy.len());
+        if self.jobs.len() >= capacity + free {
+            self.jobs.retain(|job| job.wanted());
+        }
+        if self.jobs.len() >= capacity + free {
+            return Err(self.busy());
+        }
+        Ok(())
+    }
+
     fn busy(&self) -> HsmError {
         let jobs = u32::try_from(self.jobs.len() + 1).unwrap_or(u32::MAX);
         let threads = u32::try_from(self.ready.max(1)).unwrap_or(u32::MAX);

@@ -22,9 +22,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::{sync::oneshot, time};
 
-use self::{lane::Lane, task::Task, worker::Worker};
+use self::{
+    lane::Lane,
+    task::{Posted, Task},
+    worker::Worker,
+};
 use crate::{Hsm, HsmError, Token, VaultError};
 
 /// How long the end of the last [`Pool`] waits for calls under way.
@@ -42,7 +47,7 @@ pub struct PoolLimits {
 }
 
 /// What a pool is doing, for metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolState {
     /// Sessions that are open.
     pub sessions: usize,
@@ -229,7 +234,7 @@ impl Pool {
         let (answer, mut answered) = oneshot::channel();
         let claimed = Arc::new(AtomicBool::new(false));
         let until = Instant::now() + deadline;
-        lane.push(Box::new(Task::new(work, answer, claimed.clone(), until)))?;
+        lane.push(Box::new(Task::new(work, answer, claimed.clone(), until)));
         let result = match time::timeout(deadline, &mut answered).await {
             Ok(result) => result,
             // Whoever sets the flag has the job: a thread that already runs it is waited for.
@@ -238,6 +243,32 @@ impl Pool {
         };
         result
             .unwrap_or_else(|_| Err(HsmError::Unavailable("the pool has ended".to_owned()).into()))
+    }
+
+    /// Runs a job on a session, and has its answer handed over by the thread that ran it: for callers that are in another process.
+    pub(crate) fn post<T, E>(
+        &self,
+        speed: Speed,
+        work: impl FnMut(&mut Session) -> Result<T, E> + Send + 'static,
+        answer: impl FnOnce(Result<T, E>) + Send + 'static,
+    ) where
+        T: Send + 'static,
+        E: Failure,
+    {
+        let until = Instant::now() + self.threads.deadline;
+        let lane = self.threads.shared.lane(speed);
+        lane.push(Box::new(Posted::new(work, answer, until)));
+    }
+
+    /// How long the job lasts that has lasted longest, of those that sign and of those that make keys.
+    pub(crate) fn longest(&self) -> [Duration; 2] {
+        let shared = &self.threads.shared;
+        [&shared.fast, &shared.slow].map(Lane::longest)
+    }
+
+    /// Why the device is not asked again.
+    pub(crate) fn barred(&self) -> Option<HsmError> {
+        self.threads.shared.barred.get().cloned()
     }
 
     /// Which of its sessions live.

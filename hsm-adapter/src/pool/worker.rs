@@ -3,7 +3,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{
@@ -95,9 +95,8 @@ impl Worker {
             );
             match next {
                 Next::Serve(mut job) => {
-                    let begun = Instant::now();
                     self.serve(job.as_mut());
-                    self.lane().done(begun.elapsed());
+                    self.lane().done();
                 }
                 Next::Prove => self.prove(),
                 Next::End => break,

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{MacKey, Place, formula};
@@ -19,7 +20,7 @@ pub(super) const FIRST: u32 = 1;
 /// Master keys that rotate together: a new version is made beside the old one, which is destroyed when nothing rests under it
 /// any more. The others stay: pseudonyms must read the same as long as the audit log is kept, a password's hash cannot
 /// be made again without the password, codes live for minutes, and the few accounts of operators can be made anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MasterSet {
     /// `store`: the outer layer of what is at rest, renewed without any holder.
     Store,
@@ -125,7 +126,7 @@ impl MasterKey {
 /// The version of each set that is in use, found on the token and remembered; clones share it. Another process may rotate at
 /// any time: the token is looked at again when a value is of a higher version, or a key is not there.
 #[derive(Clone, Default)]
-pub(super) struct Masters(Arc<Known>);
+pub(crate) struct Masters(Arc<Known>);
 
 /// 0: not looked for yet.
 #[derive(Default)]
@@ -144,8 +145,15 @@ impl Masters {
     }
 
     /// The version in use as far as is known here; 0 before the token was looked at.
-    pub(super) fn known(&self, set: MasterSet) -> u32 {
+    pub(crate) fn known(&self, set: MasterSet) -> u32 {
         self.slot(set).load(Ordering::Acquire)
+    }
+
+    /// Takes over what another process found; it does not forget.
+    pub(crate) fn learn(&self, found: impl Iterator<Item = (MasterSet, u32)>) {
+        for (set, version) in found.filter(|(_, version)| *version >= FIRST) {
+            self.slot(set).store(version, Ordering::Release);
+        }
     }
 
     /// Looks on the token which versions are in use; gives the labels that are there.
@@ -205,8 +213,18 @@ impl Masters {
         hsm.derive(master, data)
     }
 
+    /// How many were derived since this was last asked: another process counts on.
+    pub(crate) fn take_derivations(&self) -> u64 {
+        self.0.derivations.swap(0, Ordering::Relaxed)
+    }
+
+    /// So many were derived in another process.
+    pub(crate) fn add_derivations(&self, count: u64) {
+        self.0.derivations.fetch_add(count, Ordering::Relaxed);
+    }
+
     /// How many key-encryption keys were derived.
-    pub(super) fn derivations(&self) -> u64 {
+    pub(crate) fn derivations(&self) -> u64 {
         self.0.derivations.load(Ordering::Relaxed)
     }
 

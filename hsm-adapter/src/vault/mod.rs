@@ -28,23 +28,33 @@ mod scratch;
 mod seal;
 mod sign;
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use self::master::{FIRST, MasterKey};
 pub use self::{
     master::MasterSet,
     puk::{Puk, SealedPuk},
     rotation::{Blobs, version_of},
 };
-use self::{
-    master::{FIRST, MasterKey, Masters},
+pub(crate) use self::{
+    master::Masters,
     opened::OpenKeys,
+    puk::{ChangePin, JudgePuk, MakePuk, ResealPuk, ResetPin},
+    rotation::{
+        Check, CurrentVersion, DestroySet, DestroyVersion, Init, ResealBlobs, ResealValue, Rotate,
+        Versions,
+    },
+    seal::{Authorise, Extend, Generate},
+    sign::{Close, Sign, Sweep},
 };
 use crate::{
     Cost, HsmError, KeyAlgorithm, Pool, PoolState, Secret, Stretcher,
+    call::{Call, Engine, Route, Tools},
     pool::{Session, Speed},
+    process::{ProcessState, Remote},
 };
 
 /// A signature PIN: exactly eight digits. Prints nothing, is wiped when dropped.
@@ -80,7 +90,7 @@ pub struct SealedKey {
 }
 
 /// A key that was just made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NewKey {
     /// As it rests.
     pub key: SealedKey,
@@ -101,8 +111,33 @@ pub struct Activation {
     pub secret: Secret,
 }
 
+/// An [`Activation`] as it travels.
+#[derive(Serialize, Deserialize)]
+struct Opening {
+    content: Vec<u8>,
+    wrapped: Vec<u8>,
+    secret: Zeroizing<[u8; 32]>,
+}
+
+impl From<&Activation> for Opening {
+    fn from(activation: &Activation) -> Self {
+        Self {
+            content: activation.content.clone(),
+            wrapped: activation.wrapped.clone(),
+            secret: Zeroizing::new(*activation.secret.bits()),
+        }
+    }
+}
+
+impl Opening {
+    /// What derives the key-encryption key.
+    fn unlock(&self) -> Zeroizing<[u8; 32]> {
+        formula::activation(&Secret::new(*self.secret), &self.content)
+    }
+}
+
 /// HMAC keys for whatever the service says is theirs, one a purpose. They do not rotate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MacKey {
     /// Codes the service sends.
     Otp,
@@ -137,7 +172,7 @@ pub struct Place<'a> {
 }
 
 /// A master key of the holder slot, as `slot init` and `slot rotate` report it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Master {
     /// Label on the token, such as `seal-derive/v1`.
     pub label: String,
@@ -162,20 +197,25 @@ impl fmt::Debug for Pin {
 /// The sealed keys of one slot.
 #[derive(Clone)]
 pub struct Vault {
-    pool: Pool,
+    route: Route,
     stretcher: Stretcher,
-    masters: Masters,
-    opened: Arc<OpenKeys>,
 }
 
 impl Vault {
-    /// `open_keys`: how many opened keys may stay in the HSM at once (least recently used goes first).
+    /// Over sessions of this process. `open_keys`: how many opened keys may stay in the HSM at once (least recently used goes first).
     pub fn new(pool: Pool, stretcher: Stretcher, open_keys: usize) -> Self {
         Self {
-            opened: Arc::new(OpenKeys::new(pool.living(), open_keys)),
-            pool,
+            route: Route::Here(Engine::new(pool, open_keys)),
             stretcher,
-            masters: Masters::default(),
+        }
+    }
+
+    /// Over a slot of a module in a process of its own. Argon2id stays in this one, under one bound with everything else that stretches: it
+    /// needs no HSM, and what comes out of it opens nothing without one.
+    pub fn remote(slot: Remote, stretcher: Stretcher) -> Self {
+        Self {
+            route: Route::There(slot),
+            stretcher,
         }
     }
 
@@ -184,18 +224,11 @@ impl Vault {
     /// # Errors
     /// When the HSM does not answer.
     pub async fn mac(&self, key: MacKey, parts: &[&[u8]]) -> Result<[u8; 32], HsmError> {
-        let parts: Vec<_> = parts
+        let parts = parts
             .iter()
             .map(|part| Zeroizing::new(part.to_vec()))
             .collect();
-        let masters = self.masters.clone();
-        self.pool
-            .run(Speed::Fast, move |session| {
-                let hsm = session.hsm.as_mut();
-                let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_slice()).collect();
-                masters.mac(hsm, MasterKey::Mac(key), FIRST, &parts)
-            })
-            .await
+        self.route.call(Mac { key, parts }).await
     }
 
     /// The MAC of a record under this version of the master keys: what it is kept with.
@@ -203,13 +236,8 @@ impl Vault {
     /// # Errors
     /// [`HsmError::Refused`] when that version is not there, or the HSM does not answer.
     pub async fn record_mac(&self, masters: u32, record: &[u8]) -> Result<[u8; 32], HsmError> {
-        let (record, keys) = (record.to_vec(), self.masters.clone());
-        self.pool
-            .run(Speed::Fast, move |session| {
-                let hsm = session.hsm.as_mut();
-                keys.mac(hsm, MasterKey::Record, masters, &[&record])
-            })
-            .await
+        let record = record.to_vec();
+        self.route.call(RecordMac { masters, record }).await
     }
 
     /// The MAC of a new record under the version of the master keys in use, and that version, to be kept with it.
@@ -217,15 +245,8 @@ impl Vault {
     /// # Errors
     /// When the HSM does not answer.
     pub async fn mac_record(&self, record: &[u8]) -> Result<(u32, [u8; 32]), HsmError> {
-        let (record, keys) = (record.to_vec(), self.masters.clone());
-        self.pool
-            .run(Speed::Fast, move |session| {
-                let hsm = session.hsm.as_mut();
-                let version = keys.current(hsm, MasterSet::Sealing)?;
-                let mac = keys.mac(hsm, MasterKey::Record, version, &[&record])?;
-                Ok((version, mac))
-            })
-            .await
+        let record = record.to_vec();
+        self.route.call(MacRecord { record }).await
     }
 
     /// Seals a value for its place in the store.
@@ -233,13 +254,8 @@ impl Vault {
     /// # Errors
     /// When the HSM does not answer.
     pub async fn seal(&self, place: &Place<'_>, plain: &[u8]) -> Result<Vec<u8>, HsmError> {
-        let (place, plain) = (OwnedPlace::from(place), Zeroizing::new(plain.to_vec()));
-        let masters = self.masters.clone();
-        self.pool
-            .run(Speed::Fast, move |session| {
-                masters.seal(session.hsm.as_mut(), &place.borrow(), &plain)
-            })
-            .await
+        let (place, plain) = (place.into(), Zeroizing::new(plain.to_vec()));
+        self.route.call(Seal { place, plain }).await
     }
 
     /// Opens a value sealed for this place.
@@ -251,13 +267,8 @@ impl Vault {
         place: &Place<'_>,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, HsmError> {
-        let (place, sealed) = (OwnedPlace::from(place), sealed.to_vec());
-        let masters = self.masters.clone();
-        self.pool
-            .run(Speed::Fast, move |session| {
-                masters.unseal(session.hsm.as_mut(), &place.borrow(), &sealed)
-            })
-            .await
+        let (place, sealed) = (place.into(), sealed.to_vec());
+        self.route.call(Unseal { place, sealed }).await
     }
 
     /// Random octets: the device's mixed (XOR) with the operating system's, so that neither alone can spoil them.
@@ -265,18 +276,14 @@ impl Vault {
     /// # Errors
     /// When either has none.
     pub async fn random<const N: usize>(&self) -> Result<Zeroizing<[u8; N]>, HsmError> {
-        let mut octets = self
-            .pool
-            .run(Speed::Fast, |session| {
-                let mut octets = Zeroizing::new([0; N]);
-                session.hsm.random(octets.as_mut())?;
-                Ok::<_, HsmError>(octets)
-            })
-            .await?;
-        let mut system = Zeroizing::new([0; N]);
-        getrandom::fill(system.as_mut())
+        let drawn = self.route.call(Random { octets: N as u32 }).await?;
+        let mut octets = Zeroizing::new([0; N]);
+        getrandom::fill(octets.as_mut())
             .map_err(|error| HsmError::Unavailable(error.to_string()))?;
-        for (octet, other) in octets.iter_mut().zip(system.iter()) {
+        if drawn.len() != N {
+            return Err(HsmError::Unfit("random octets are missing".to_owned()));
+        }
+        for (octet, other) in octets.iter_mut().zip(drawn.iter()) {
             *octet ^= other;
         }
         Ok(octets)
@@ -300,8 +307,7 @@ impl Vault {
     /// # Errors
     /// When the HSM does not answer.
     pub async fn device(&self) -> Result<String, HsmError> {
-        let serial = |session: &mut Session| Ok(session.hsm.serial().to_owned());
-        self.pool.run(Speed::Slow, serial).await
+        self.route.call(Device {}).await
     }
 
     /// Whether the slot signs and has the master keys in use, on the slow lane.
@@ -309,31 +315,182 @@ impl Vault {
     /// # Errors
     /// When it does not.
     pub async fn health(&self) -> Result<(), HsmError> {
-        let masters = self.masters.clone();
-        self.pool
-            .run(Speed::Slow, move |session| {
-                session.hsm.health()?;
-                rotation::find_all(session.hsm.as_mut(), &masters)
-            })
-            .await
+        self.route.call(Health { masters: true }).await
     }
 
     /// How many key-encryption keys were derived through this vault: no more than its calls need (T-10).
     pub fn derivations(&self) -> u64 {
-        self.masters.derivations()
+        self.route.masters().derivations()
     }
 
     /// Sessions, queue, opened keys, for metrics.
     pub fn state(&self) -> PoolState {
-        PoolState {
-            open_keys: self.opened.count(),
-            ..self.pool.state()
+        self.route.state()
+    }
+
+    /// The process that has the sessions, when it is not this one.
+    pub fn process(&self) -> Option<ProcessState> {
+        self.route.process()
+    }
+}
+
+/// [`Vault::mac`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Mac {
+    key: MacKey,
+    parts: Vec<Zeroizing<Vec<u8>>>,
+}
+
+impl Call for Mac {
+    type Answer = [u8; 32];
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Fast;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<[u8; 32], HsmError> {
+        let parts: Vec<&[u8]> = self.parts.iter().map(|part| part.as_slice()).collect();
+        let key = MasterKey::Mac(self.key);
+        tools.masters.mac(session.hsm.as_mut(), key, FIRST, &parts)
+    }
+}
+
+/// [`Vault::record_mac`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RecordMac {
+    masters: u32,
+    record: Vec<u8>,
+}
+
+impl Call for RecordMac {
+    type Answer = [u8; 32];
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Fast;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<[u8; 32], HsmError> {
+        let hsm = session.hsm.as_mut();
+        let record: &[&[u8]] = &[&self.record];
+        tools
+            .masters
+            .mac(hsm, MasterKey::Record, self.masters, record)
+    }
+}
+
+/// [`Vault::mac_record`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct MacRecord {
+    record: Vec<u8>,
+}
+
+impl Call for MacRecord {
+    type Answer = (u32, [u8; 32]);
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Fast;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<(u32, [u8; 32]), HsmError> {
+        let hsm = session.hsm.as_mut();
+        let version = tools.masters.current(hsm, MasterSet::Sealing)?;
+        let record: &[&[u8]] = &[&self.record];
+        let mac = tools.masters.mac(hsm, MasterKey::Record, version, record)?;
+        Ok((version, mac))
+    }
+}
+
+/// [`Vault::seal`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Seal {
+    place: OwnedPlace,
+    plain: Zeroizing<Vec<u8>>,
+}
+
+impl Call for Seal {
+    type Answer = Vec<u8>;
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Fast;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<Vec<u8>, HsmError> {
+        let place = self.place.borrow();
+        tools
+            .masters
+            .seal(session.hsm.as_mut(), &place, &self.plain)
+    }
+}
+
+/// [`Vault::unseal`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Unseal {
+    place: OwnedPlace,
+    sealed: Vec<u8>,
+}
+
+impl Call for Unseal {
+    type Answer = Zeroizing<Vec<u8>>;
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Fast;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<Zeroizing<Vec<u8>>, HsmError> {
+        let place = self.place.borrow();
+        tools
+            .masters
+            .unseal(session.hsm.as_mut(), &place, &self.sealed)
+    }
+}
+
+/// The device's part of [`Vault::random`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Random {
+    octets: u32,
+}
+
+impl Call for Random {
+    type Answer = Zeroizing<Vec<u8>>;
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Fast;
+
+    fn run(&self, session: &mut Session, _: &Tools) -> Result<Zeroizing<Vec<u8>>, HsmError> {
+        /// More than any secret takes.
+        const MOST: usize = 1024;
+        let mut octets = Zeroizing::new(vec![0; MOST.min(self.octets as usize)]);
+        session.hsm.random(&mut octets)?;
+        Ok(octets)
+    }
+}
+
+/// [`Vault::device`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Device {}
+
+impl Call for Device {
+    type Answer = String;
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Slow;
+
+    fn run(&self, session: &mut Session, _: &Tools) -> Result<String, HsmError> {
+        Ok(session.hsm.serial().to_owned())
+    }
+}
+
+/// [`Vault::health`]; of an issuer slot, which has no master keys, without them.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Health {
+    pub(crate) masters: bool,
+}
+
+impl Call for Health {
+    type Answer = ();
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Slow;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<(), HsmError> {
+        session.hsm.health()?;
+        match self.masters {
+            true => rotation::find_all(session.hsm.as_mut(), &tools.masters),
+            false => Ok(()),
         }
     }
 }
 
-/// A [`Place`] that travels to another thread.
-struct OwnedPlace {
+/// A [`Place`] that travels.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct OwnedPlace {
     table: String,
     row: String,
     field: String,

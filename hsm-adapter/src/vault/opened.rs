@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The keys that are open, at most `bound`.
-pub(super) struct OpenKeys {
+pub(crate) struct OpenKeys {
     bound: usize,
     living: Arc<Living>,
     table: Mutex<Table>,
@@ -46,7 +46,7 @@ struct Entry {
 }
 
 impl OpenKeys {
-    pub(super) fn new(living: Arc<Living>, bound: usize) -> Self {
+    pub(crate) fn new(living: Arc<Living>, bound: usize) -> Self {
         Self {
             bound,
             living,
@@ -55,7 +55,7 @@ impl OpenKeys {
     }
 
     /// How many keys are open in the HSM.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         let table = self.table();
         let open = table.open.values().map(|entry| entry.open.session);
         let retired = table.retired.iter().map(|(_, session)| *session);

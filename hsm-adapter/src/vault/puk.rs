@@ -10,9 +10,13 @@ use zeroize::Zeroizing;
 use super::{
     MasterSet, Pin, SealedKey, Vault, formula,
     master::{MasterKey, Masters},
-    seal::{self, damaged},
+    seal::{self, Stretched, damaged},
 };
-use crate::{Cost, Hsm, HsmError, VaultError, pool::Speed};
+use crate::{
+    Cost, Hsm, HsmError, VaultError,
+    call::{Call, Tools},
+    pool::{Session, Speed},
+};
 
 /// A PIN unblocking key: ten digits. Prints nothing, is wiped when dropped.
 pub struct Puk(Zeroizing<String>);
@@ -70,7 +74,7 @@ impl Vault {
     }
 
     fn is_up_to_date(&self, masters: u32, cost: Cost) -> bool {
-        masters == self.masters.known(MasterSet::Sealing) && cost == self.stretcher.cost()
+        masters == self.route.masters().known(MasterSet::Sealing) && cost == self.stretcher.cost()
     }
 
     /// Judges the old PIN and seals the DEK under the new one: new salt, today's cost and master keys. The private key's blob stays.
@@ -83,21 +87,14 @@ impl Vault {
         old: &Pin,
         new: &Pin,
     ) -> Result<SealedKey, VaultError> {
-        let source = self.unlock(key, old).await?;
         let next = self.renewed(key).await?;
-        let target = self.unlock(&next, new).await?;
-        let (key, masters) = (key.clone(), self.masters.clone());
-        self.pool
-            .run(Speed::Fast, move |session| {
-                let hsm = session.hsm.as_mut();
-                seal::judge_record(hsm, &masters, &key)?;
-                seal::judge_pin(hsm, &masters, &key, &source)?;
-                let w_pin = seal::w_pin(hsm, &masters, &key)?;
-                let (from, mut next) = ((key.masters, &*source), next.clone());
-                seal::reseal(hsm, &masters, from, &w_pin, &target, &mut next)?;
-                Ok(next)
-            })
-            .await
+        let call = ChangePin {
+            old: self.stretched(key, old).await?,
+            new: self.stretched(&next, new).await?,
+            key: key.clone(),
+            next,
+        };
+        self.route.call(call).await
     }
 
     /// Makes a PUK for a key whose PIN is known: the PUK, shown once, and what the store keeps. `resets`: it may also set a new PIN,
@@ -113,23 +110,14 @@ impl Vault {
     ) -> Result<(Puk, SealedPuk), VaultError> {
         let puk = Puk::from_bits(*self.random::<8>().await?);
         let next = self.new_puk().await?;
-        let source = self.unlock(key, pin).await?;
-        let target = self.unlock_puk(key, &next, &puk).await?;
-        let (key, masters) = (key.clone(), self.masters.clone());
-        let sealed = self
-            .pool
-            .run(Speed::Fast, move |session| {
-                let hsm = session.hsm.as_mut();
-                seal::judge_pin(hsm, &masters, &key, &source)?;
-                let dek = match resets {
-                    true => Some(seal::w_pin(hsm, &masters, &key)?),
-                    false => None,
-                };
-                let from = (key.masters, &*source, dek.as_ref());
-                seal(hsm, &masters, &key, from, &target, next.clone())
-            })
-            .await?;
-        Ok((puk, sealed))
+        let call = MakePuk {
+            pin: self.stretched(key, pin).await?,
+            puk: self.stretched_puk(&next, &puk).await?,
+            key: key.clone(),
+            next,
+            resets,
+        };
+        Ok((puk, self.route.call(call).await?))
     }
 
     /// Judges a PUK.
@@ -142,16 +130,12 @@ impl Vault {
         sealed: &SealedPuk,
         puk: &Puk,
     ) -> Result<(), VaultError> {
-        let unlock = self.unlock_puk(key, sealed, puk).await?;
-        let (key, sealed) = (key.clone(), sealed.clone());
-        let masters = self.masters.clone();
-        self.pool
-            .run(Speed::Fast, move |session| {
-                let hsm = session.hsm.as_mut();
-                seal::judge_record(hsm, &masters, &key)?;
-                judge(hsm, &masters, &sealed, &unlock)
-            })
-            .await
+        let call = JudgePuk {
+            key: key.clone(),
+            sealed: sealed.clone(),
+            puk: self.stretched_puk(sealed, puk).await?,
+        };
+        self.route.call(call).await
     }
 
     /// Judges the PUK and seals the DEK under a new PIN.
@@ -165,23 +149,15 @@ impl Vault {
         puk: &Puk,
         new: &Pin,
     ) -> Result<SealedKey, VaultError> {
-        let source = self.unlock_puk(key, sealed, puk).await?;
         let next = self.renewed(key).await?;
-        let target = self.unlock(&next, new).await?;
-        let (key, sealed) = (key.clone(), sealed.clone());
-        let masters = self.masters.clone();
-        self.pool
-            .run(Speed::Fast, move |session| {
-                let hsm = session.hsm.as_mut();
-                seal::judge_record(hsm, &masters, &key)?;
-                judge(hsm, &masters, &sealed, &source)?;
-                let w_puk = w_puk(hsm, &masters, &key, &sealed)?;
-                let w_puk = w_puk.ok_or(VaultError::Damaged)?;
-                let (from, mut next) = ((sealed.masters, &*source), next.clone());
-                seal::reseal(hsm, &masters, from, &w_puk, &target, &mut next)?;
-                Ok(next)
-            })
-            .await
+        let call = ResetPin {
+            key: key.clone(),
+            sealed: sealed.clone(),
+            puk: self.stretched_puk(sealed, puk).await?,
+            pin: self.stretched(&next, new).await?,
+            next,
+        };
+        self.route.call(call).await
     }
 
     /// Judges the PUK and seals it anew: new salt, today's cost and master keys.
@@ -194,20 +170,15 @@ impl Vault {
         sealed: &SealedPuk,
         puk: &Puk,
     ) -> Result<SealedPuk, VaultError> {
-        let source = self.unlock_puk(key, sealed, puk).await?;
         let next = self.new_puk().await?;
-        let target = self.unlock_puk(key, &next, puk).await?;
-        let (key, sealed) = (key.clone(), sealed.clone());
-        let masters = self.masters.clone();
-        self.pool
-            .run(Speed::Fast, move |session| {
-                let hsm = session.hsm.as_mut();
-                judge(hsm, &masters, &sealed, &source)?;
-                let dek = w_puk(hsm, &masters, &key, &sealed)?;
-                let from = (sealed.masters, &*source, dek.as_ref());
-                seal(hsm, &masters, &key, from, &target, next.clone())
-            })
-            .await
+        let call = ResealPuk {
+            key: key.clone(),
+            sealed: sealed.clone(),
+            puk: self.stretched_puk(sealed, puk).await?,
+            again: self.stretched_puk(&next, puk).await?,
+            next,
+        };
+        self.route.call(call).await
     }
 
     /// The key with a new salt at today's cost, to be sealed under today's master keys.
@@ -230,24 +201,149 @@ impl Vault {
         })
     }
 
-    /// U("puk", PUK) of a key.
-    async fn unlock_puk(
-        &self,
-        key: &SealedKey,
-        sealed: &SealedPuk,
-        puk: &Puk,
-    ) -> Result<Zeroizing<[u8; 32]>, VaultError> {
+    /// A PUK, stretched.
+    async fn stretched_puk(&self, sealed: &SealedPuk, puk: &Puk) -> Result<Stretched, VaultError> {
         let stretched = self
             .stretcher
-            .stretch(puk.0.as_bytes(), &sealed.salt, sealed.cost)
-            .await
-            .map_err(damaged)?;
-        Ok(formula::unlock(
-            "puk",
-            &key.credential,
-            key.generation,
-            &stretched,
-        ))
+            .stretch(puk.0.as_bytes(), &sealed.salt, sealed.cost);
+        stretched.await.map_err(damaged)
+    }
+}
+
+/// U("puk", PUK) of a key.
+fn unlock(key: &SealedKey, puk: &Stretched) -> Zeroizing<[u8; 32]> {
+    formula::unlock("puk", &key.credential, key.generation, puk)
+}
+
+/// [`Vault::change_pin`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ChangePin {
+    key: SealedKey,
+    old: Stretched,
+    /// The key with its new salt and cost.
+    next: SealedKey,
+    new: Stretched,
+}
+
+impl Call for ChangePin {
+    type Answer = SealedKey;
+    type Error = VaultError;
+    const SPEED: Speed = Speed::Fast;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<SealedKey, VaultError> {
+        let (hsm, masters, key) = (session.hsm.as_mut(), &tools.masters, &self.key);
+        let (source, mut next) = (seal::unlock(key, &self.old), self.next.clone());
+        let target = seal::unlock(&next, &self.new);
+        seal::judge_record(hsm, masters, key)?;
+        seal::judge_pin(hsm, masters, key, &source)?;
+        let w_pin = seal::w_pin(hsm, masters, key)?;
+        let from = (key.masters, &*source);
+        seal::reseal(hsm, masters, from, &w_pin, &target, &mut next)?;
+        Ok(next)
+    }
+}
+
+/// [`Vault::make_puk`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct MakePuk {
+    key: SealedKey,
+    pin: Stretched,
+    next: SealedPuk,
+    puk: Stretched,
+    resets: bool,
+}
+
+impl Call for MakePuk {
+    type Answer = SealedPuk;
+    type Error = VaultError;
+    const SPEED: Speed = Speed::Fast;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<SealedPuk, VaultError> {
+        let (hsm, masters, key) = (session.hsm.as_mut(), &tools.masters, &self.key);
+        let (source, target) = (seal::unlock(key, &self.pin), unlock(key, &self.puk));
+        seal::judge_pin(hsm, masters, key, &source)?;
+        let dek = match self.resets {
+            true => Some(seal::w_pin(hsm, masters, key)?),
+            false => None,
+        };
+        let from = (key.masters, &*source, dek.as_ref());
+        seal(hsm, masters, key, from, &target, self.next.clone())
+    }
+}
+
+/// [`Vault::judge_puk`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct JudgePuk {
+    key: SealedKey,
+    sealed: SealedPuk,
+    puk: Stretched,
+}
+
+impl Call for JudgePuk {
+    type Answer = ();
+    type Error = VaultError;
+    const SPEED: Speed = Speed::Fast;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<(), VaultError> {
+        let (hsm, masters) = (session.hsm.as_mut(), &tools.masters);
+        seal::judge_record(hsm, masters, &self.key)?;
+        judge(hsm, masters, &self.sealed, &unlock(&self.key, &self.puk))
+    }
+}
+
+/// [`Vault::reset_pin`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ResetPin {
+    key: SealedKey,
+    sealed: SealedPuk,
+    puk: Stretched,
+    /// The key with its new salt and cost.
+    next: SealedKey,
+    pin: Stretched,
+}
+
+impl Call for ResetPin {
+    type Answer = SealedKey;
+    type Error = VaultError;
+    const SPEED: Speed = Speed::Fast;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<SealedKey, VaultError> {
+        let (hsm, masters, key) = (session.hsm.as_mut(), &tools.masters, &self.key);
+        let (source, mut next) = (unlock(key, &self.puk), self.next.clone());
+        let target = seal::unlock(&next, &self.pin);
+        seal::judge_record(hsm, masters, key)?;
+        judge(hsm, masters, &self.sealed, &source)?;
+        let w_puk = w_puk(hsm, masters, key, &self.sealed)?;
+        let w_puk = w_puk.ok_or(VaultError::Damaged)?;
+        let from = (self.sealed.masters, &*source);
+        seal::reseal(hsm, masters, from, &w_puk, &target, &mut next)?;
+        Ok(next)
+    }
+}
+
+/// [`Vault::reseal_puk`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ResealPuk {
+    key: SealedKey,
+    sealed: SealedPuk,
+    puk: Stretched,
+    next: SealedPuk,
+    /// The same PUK under the next one's salt and cost.
+    again: Stretched,
+}
+
+impl Call for ResealPuk {
+    type Answer = SealedPuk;
+    type Error = VaultError;
+    const SPEED: Speed = Speed::Fast;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<SealedPuk, VaultError> {
+        let (hsm, masters, key) = (session.hsm.as_mut(), &tools.masters, &self.key);
+        let (source, target) = (unlock(key, &self.puk), unlock(key, &self.again));
+        judge(hsm, masters, &self.sealed, &source)?;
+        let dek = w_puk(hsm, masters, key, &self.sealed)?;
+        let from = (self.sealed.masters, &*source, dek.as_ref());
+        seal(hsm, masters, key, from, &target, self.next.clone())
     }
 }
 

@@ -4,15 +4,22 @@
 //! is complete. Destroying comes later, when whoever keeps the rows knows that none is left (crypto-shredding: older
 //! copies of the rows die with the key).
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Master, MasterSet, OwnedPlace, Place, Vault, formula,
     master::{FIRST, MasterKey, Masters},
     seal,
 };
-use crate::{Hsm, HsmError, KeyAlgorithm, VaultError, pool::Speed, request};
+use crate::{
+    Hsm, HsmError, KeyAlgorithm, VaultError,
+    call::{Call, IfLost, Tools},
+    pool::{Session, Speed},
+    request,
+};
 
 /// What of a key rests under the `store` master key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blobs {
     /// AES-KWP(DEK, private key), sealed.
     pub key_blob: Vec<u8>,
@@ -36,12 +43,7 @@ impl Vault {
     /// # Errors
     /// [`HsmError::Unfit`] when one is there and may do more than it should.
     pub async fn init(&self) -> Result<Vec<Master>, HsmError> {
-        let masters = self.masters.clone();
-        self.pool
-            .run(Speed::Slow, move |session| {
-                init(session.hsm.as_mut(), &masters)
-            })
-            .await
+        self.route.call(Init {}).await
     }
 
     /// Finds every master key and proves the whole chain with a throw-away key; for the start of the service.
@@ -49,11 +51,8 @@ impl Vault {
     /// # Errors
     /// [`HsmError::Missing`] without a master key, [`HsmError::Unfit`] when the token cannot do what is needed.
     pub async fn check(&self) -> Result<(), HsmError> {
-        let masters = self.masters.clone();
-        let checked = self.pool.run(Speed::Slow, move |session| {
-            check(session.hsm.as_mut(), &masters)
-        });
-        checked.await.map_err(|error| match error {
+        let checked = self.route.call(Check {}).await;
+        checked.map_err(|error| match error {
             VaultError::Hsm(error) => error,
             other => HsmError::Unfit(other.to_string()),
         })
@@ -64,15 +63,7 @@ impl Vault {
     /// # Errors
     /// [`HsmError::Missing`] when none is in use.
     pub async fn versions(&self, set: MasterSet) -> Result<(Vec<u32>, u32), HsmError> {
-        let masters = self.masters.clone();
-        self.pool
-            .run(Speed::Slow, move |session| {
-                let hsm = session.hsm.as_mut();
-                let versions = set.versions(&masters.refresh(hsm)?);
-                let current = masters.current(hsm, set)?;
-                Ok((versions.into_iter().collect(), current))
-            })
-            .await
+        self.route.call(Versions { set }).await
     }
 
     /// The version of a set that is in use.
@@ -80,17 +71,12 @@ impl Vault {
     /// # Errors
     /// [`HsmError::Missing`] when none is.
     pub async fn current_version(&self, set: MasterSet) -> Result<u32, HsmError> {
-        let masters = self.masters.clone();
-        self.pool
-            .run(Speed::Fast, move |session| {
-                masters.current(session.hsm.as_mut(), set)
-            })
-            .await
+        self.route.call(CurrentVersion { set }).await
     }
 
     /// The same as far as this process knows; 0 before it used any.
     pub fn known_version(&self, set: MasterSet) -> u32 {
-        self.masters.known(set)
+        self.route.masters().known(set)
     }
 
     /// Makes a version of a set, unless it is there, and uses it from then on: it must be the next, or the one in use. Two
@@ -99,24 +85,7 @@ impl Vault {
     /// # Errors
     /// [`HsmError::Refused`] for any other version.
     pub async fn rotate(&self, set: MasterSet, to: u32) -> Result<Vec<Master>, HsmError> {
-        let masters = self.masters.clone();
-        let made = self.pool.run(Speed::Slow, move |session| {
-            let hsm = session.hsm.as_mut();
-            masters.refresh(hsm)?;
-            let current = masters.current(hsm, set)?;
-            if to != current && to != current.saturating_add(1) {
-                return Err(HsmError::Refused(format!(
-                    "version {current} is in use: the next is not {to}"
-                )));
-            }
-            let made = set
-                .keys()
-                .map(|key| make(hsm, key, to))
-                .collect::<Result<_, _>>()?;
-            masters.refresh(hsm)?;
-            Ok(made)
-        });
-        let made = made.await?;
+        let made = self.route.call(Rotate { set, to }).await?;
         self.check().await?;
         Ok(made)
     }
@@ -131,27 +100,7 @@ impl Vault {
         set: MasterSet,
         version: u32,
     ) -> Result<Vec<String>, HsmError> {
-        let masters = self.masters.clone();
-        self.pool
-            .run(Speed::Slow, move |session| {
-                let hsm = session.hsm.as_mut();
-                masters.refresh(hsm)?;
-                let current = masters.current(hsm, set)?;
-                if version >= current {
-                    return Err(HsmError::Refused(format!(
-                        "version {current} is in use: only what came before it can be destroyed"
-                    )));
-                }
-                let mut destroyed = Vec::new();
-                for key in set.keys() {
-                    let label = key.label(version);
-                    if hsm.destroy_master(&label)? {
-                        destroyed.push(label);
-                    }
-                }
-                Ok(destroyed)
-            })
-            .await
+        self.route.call(DestroyVersion { set, version }).await
     }
 
     /// Destroys every version of a set, the one in use included: the versions with the labels that were there. Nothing that rests under it
@@ -160,24 +109,7 @@ impl Vault {
     /// # Errors
     /// When the HSM does not answer; what was destroyed before stays so.
     pub async fn destroy_set(&self, set: MasterSet) -> Result<Vec<(u32, Vec<String>)>, HsmError> {
-        let masters = self.masters.clone();
-        self.pool
-            .run(Speed::Slow, move |session| {
-                let hsm = session.hsm.as_mut();
-                let labels = masters.refresh(hsm)?;
-                let mut destroyed = Vec::new();
-                for version in set.versions(&labels) {
-                    let of_version = set.keys().map(|key| key.label(version));
-                    let of_version: Vec<_> =
-                        of_version.filter(|label| labels.contains(label)).collect();
-                    for label in &of_version {
-                        hsm.destroy_master(label)?;
-                    }
-                    destroyed.push((version, of_version));
-                }
-                Ok(destroyed)
-            })
-            .await
+        self.route.call(DestroySet { set }).await
     }
 
     /// A value sealed under another version, under the one in use; `None` when it is. On the slow lane: signatures do not
@@ -190,13 +122,8 @@ impl Vault {
         place: &Place<'_>,
         sealed: &[u8],
     ) -> Result<Option<Vec<u8>>, HsmError> {
-        let (place, sealed) = (OwnedPlace::from(place), sealed.to_vec());
-        let masters = self.masters.clone();
-        self.pool
-            .run(Speed::Slow, move |session| {
-                masters.reseal(session.hsm.as_mut(), &place.borrow(), &sealed)
-            })
-            .await
+        let (place, sealed) = (place.into(), sealed.to_vec());
+        self.route.call(ResealValue { place, sealed }).await
     }
 
     /// The same for all of a key that rests under `store`, in one job.
@@ -209,28 +136,220 @@ impl Vault {
         generation: u32,
         blobs: &Blobs,
     ) -> Result<Option<Blobs>, HsmError> {
-        let (row, blobs) = (seal::key_row(credential, generation), blobs.clone());
-        let masters = self.masters.clone();
-        self.pool
-            .run(Speed::Slow, move |session| {
-                let mut next = blobs.clone();
-                let mut moved = false;
-                let fields = [
-                    (seal::KEY_BLOB, Some(&mut next.key_blob)),
-                    (seal::W_PIN, Some(&mut next.w_pin)),
-                    (seal::W_PUK, next.w_puk.as_mut()),
-                ];
-                for (field, sealed) in fields {
-                    let Some(sealed) = sealed else { continue };
-                    let place = seal::place(&row, field);
-                    if let Some(resealed) = masters.reseal(session.hsm.as_mut(), &place, sealed)? {
-                        *sealed = resealed;
-                        moved = true;
-                    }
-                }
-                Ok(moved.then_some(next))
-            })
-            .await
+        let call = ResealBlobs {
+            row: seal::key_row(credential, generation),
+            blobs: blobs.clone(),
+        };
+        self.route.call(call).await
+    }
+}
+
+/// [`Vault::init`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Init {}
+
+impl Call for Init {
+    type Answer = Vec<Master>;
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Slow;
+    const IF_LOST: IfLost = IfLost::Fails;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<Vec<Master>, HsmError> {
+        init(session.hsm.as_mut(), &tools.masters)
+    }
+}
+
+/// [`Vault::check`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Check {}
+
+impl Call for Check {
+    type Answer = ();
+    type Error = VaultError;
+    const SPEED: Speed = Speed::Slow;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<(), VaultError> {
+        check(session.hsm.as_mut(), &tools.masters)
+    }
+}
+
+/// [`Vault::versions`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Versions {
+    set: MasterSet,
+}
+
+impl Call for Versions {
+    type Answer = (Vec<u32>, u32);
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Slow;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<(Vec<u32>, u32), HsmError> {
+        let (hsm, masters, set) = (session.hsm.as_mut(), &tools.masters, self.set);
+        let versions = set.versions(&masters.refresh(hsm)?);
+        let current = masters.current(hsm, set)?;
+        Ok((versions.into_iter().collect(), current))
+    }
+}
+
+/// [`Vault::current_version`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct CurrentVersion {
+    set: MasterSet,
+}
+
+impl Call for CurrentVersion {
+    type Answer = u32;
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Fast;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<u32, HsmError> {
+        tools.masters.current(session.hsm.as_mut(), self.set)
+    }
+}
+
+/// [`Vault::rotate`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Rotate {
+    set: MasterSet,
+    to: u32,
+}
+
+impl Call for Rotate {
+    type Answer = Vec<Master>;
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Slow;
+    const IF_LOST: IfLost = IfLost::Fails;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<Vec<Master>, HsmError> {
+        let (hsm, masters) = (session.hsm.as_mut(), &tools.masters);
+        let Self { set, to } = *self;
+        masters.refresh(hsm)?;
+        let current = masters.current(hsm, set)?;
+        if to != current && to != current.saturating_add(1) {
+            return Err(HsmError::Refused(format!(
+                "version {current} is in use: the next is not {to}"
+            )));
+        }
+        let made = set
+            .keys()
+            .map(|key| make(hsm, key, to))
+            .collect::<Result<_, _>>()?;
+        masters.refresh(hsm)?;
+        Ok(made)
+    }
+}
+
+/// [`Vault::destroy_version`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct DestroyVersion {
+    set: MasterSet,
+    version: u32,
+}
+
+impl Call for DestroyVersion {
+    type Answer = Vec<String>;
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Slow;
+    const IF_LOST: IfLost = IfLost::Fails;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<Vec<String>, HsmError> {
+        let (hsm, masters) = (session.hsm.as_mut(), &tools.masters);
+        masters.refresh(hsm)?;
+        let current = masters.current(hsm, self.set)?;
+        if self.version >= current {
+            return Err(HsmError::Refused(format!(
+                "version {current} is in use: only what came before it can be destroyed"
+            )));
+        }
+        let mut destroyed = Vec::new();
+        for key in self.set.keys() {
+            let label = key.label(self.version);
+            if hsm.destroy_master(&label)? {
+                destroyed.push(label);
+            }
+        }
+        Ok(destroyed)
+    }
+}
+
+/// [`Vault::destroy_set`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct DestroySet {
+    set: MasterSet,
+}
+
+impl Call for DestroySet {
+    type Answer = Vec<(u32, Vec<String>)>;
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Slow;
+    const IF_LOST: IfLost = IfLost::Fails;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<Self::Answer, HsmError> {
+        let hsm = session.hsm.as_mut();
+        let labels = tools.masters.refresh(hsm)?;
+        let mut destroyed = Vec::new();
+        for version in self.set.versions(&labels) {
+            let of_version = self.set.keys().map(|key| key.label(version));
+            let of_version: Vec<_> = of_version.filter(|label| labels.contains(label)).collect();
+            for label in &of_version {
+                hsm.destroy_master(label)?;
+            }
+            destroyed.push((version, of_version));
+        }
+        Ok(destroyed)
+    }
+}
+
+/// [`Vault::reseal_value`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ResealValue {
+    place: OwnedPlace,
+    sealed: Vec<u8>,
+}
+
+impl Call for ResealValue {
+    type Answer = Option<Vec<u8>>;
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Slow;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<Option<Vec<u8>>, HsmError> {
+        let place = self.place.borrow();
+        tools
+            .masters
+            .reseal(session.hsm.as_mut(), &place, &self.sealed)
+    }
+}
+
+/// [`Vault::reseal_blobs`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ResealBlobs {
+    row: String,
+    blobs: Blobs,
+}
+
+impl Call for ResealBlobs {
+    type Answer = Option<Blobs>;
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Slow;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<Option<Blobs>, HsmError> {
+        let (hsm, mut next) = (session.hsm.as_mut(), self.blobs.clone());
+        let mut moved = false;
+        let fields = [
+            (seal::KEY_BLOB, Some(&mut next.key_blob)),
+            (seal::W_PIN, Some(&mut next.w_pin)),
+            (seal::W_PUK, next.w_puk.as_mut()),
+        ];
+        for (field, sealed) in fields {
+            let Some(sealed) = sealed else { continue };
+            let place = seal::place(&self.row, field);
+            if let Some(resealed) = tools.masters.reseal(hsm, &place, sealed)? {
+                *sealed = resealed;
+                moved = true;
+            }
+        }
+        Ok(moved.then_some(next))
     }
 }
 

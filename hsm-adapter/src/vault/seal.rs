@@ -1,15 +1,22 @@
 //! Sealing: a new key under a PIN, and its DEK from one key-encryption key to another.
 
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use super::{
-    Activation, MasterSet, NewKey, Pin, Place, SealedKey, Vault,
+    Activation, MasterSet, NewKey, Opening, Pin, Place, SealedKey, Vault,
     approved::Approved,
     formula,
     master::{MasterKey, Masters},
     scratch::Scratch,
 };
-use crate::{Hsm, HsmError, KeyAlgorithm, Secret, VaultError, pool::Speed, request};
+use crate::{
+    Hsm, HsmError, KeyAlgorithm, Secret, VaultError,
+    call::{Call, Tools},
+    pool::{Session, Speed},
+    request,
+};
 
 /// Table and columns of a sealed key, for its additional authenticated data.
 const TABLE: &str = "credential";
@@ -32,8 +39,7 @@ impl Vault {
         pin: &Pin,
         subject: &[u8],
     ) -> Result<NewKey, VaultError> {
-        let subject = subject.to_vec();
-        let mut key = SealedKey {
+        let key = SealedKey {
             credential: credential.to_owned(),
             generation,
             algorithm,
@@ -47,25 +53,8 @@ impl Vault {
             record: Vec::new(),
             record_mac: Vec::new(),
         };
-        let unlock = self.unlock(&key, pin).await?;
-        let (row, masters) = (row_of(&key), self.masters.clone());
-        self.pool
-            .run(Speed::Slow, move |session| {
-                let hsm = session.hsm.as_mut();
-                key.masters = masters.current(hsm, MasterSet::Sealing)?;
-                let sealed = seal_new(hsm, &masters, key.masters, algorithm, &unlock, &subject)?;
-                key.spki = sealed.spki;
-                key.key_blob = masters.seal(hsm, &place(&row, KEY_BLOB), &sealed.key_blob)?;
-                key.w_pin = masters.seal(hsm, &place(&row, W_PIN), &sealed.w_pin)?;
-                let check = masters.mac(hsm, MasterKey::PinCheck, key.masters, &[&*unlock])?;
-                key.pin_check = check.to_vec();
-                Ok(NewKey {
-                    key: key.clone(),
-                    request: sealed.request,
-                    device: hsm.serial().to_owned(),
-                })
-            })
-            .await
+        let (pin, subject) = (self.stretched(&key, pin).await?, subject.to_vec());
+        self.route.call(Generate { key, pin, subject }).await
     }
 
     /// Judges the PIN and re-wraps the DEK under secret and content, and the master keys in use: the wrapped DEK of a new
@@ -82,21 +71,13 @@ impl Vault {
         secret: &Secret,
     ) -> Result<Vec<u8>, VaultError> {
         Approved::read(content, &key.credential, key.generation)?;
-        let unlock = self.unlock(key, pin).await?;
-        let target = formula::activation(secret, content);
-        let (key, masters) = (key.clone(), self.masters.clone());
-        self.pool
-            .run(Speed::Fast, move |session| {
-                let hsm = session.hsm.as_mut();
-                judge_record(hsm, &masters, &key)?;
-                judge_pin(hsm, &masters, &key, &unlock)?;
-                let w_pin = w_pin(hsm, &masters, &key)?;
-                let current = masters.current(hsm, MasterSet::Sealing)?;
-                let (from, to) = ((key.masters, &*unlock), (current, &*target));
-                let wrapped = rewrap(hsm, &masters, from, &w_pin, to)?;
-                Ok(formula::versioned(current, &wrapped))
-            })
-            .await
+        let call = Authorise {
+            key: key.clone(),
+            pin: self.stretched(key, pin).await?,
+            content: content.to_vec(),
+            secret: Zeroizing::new(*secret.bits()),
+        };
+        self.route.call(call).await
     }
 
     /// Re-wraps the DEK of a live activation under another content and secret; the old one stays as it is.
@@ -111,48 +92,139 @@ impl Vault {
         content: &[u8],
         secret: &Secret,
     ) -> Result<Vec<u8>, VaultError> {
-        for octets in [&from.content, content] {
-            match Approved::read(octets, &key.credential, key.generation)? {
-                Approved::Exactly(_) => {}
-                Approved::Within(_) => return Err(VaultError::NotBound),
-            }
-        }
-        let source = formula::activation(&from.secret, &from.content);
-        let target = formula::activation(secret, content);
-        let (key, wrapped) = (key.clone(), from.wrapped.clone());
-        let masters = self.masters.clone();
-        self.pool
-            .run(Speed::Fast, move |session| {
-                let hsm = session.hsm.as_mut();
-                judge_record(hsm, &masters, &key)?;
-                let (version, wrapped) = formula::version(&wrapped).ok_or(VaultError::Damaged)?;
-                let current = masters.current(hsm, MasterSet::Sealing)?;
-                let (from, to) = ((version, &*source), (current, &*target));
-                let wrapped = rewrap(hsm, &masters, from, wrapped, to)?;
-                Ok(formula::versioned(current, &wrapped))
-            })
-            .await
+        let call = Extend {
+            key: key.clone(),
+            from: from.into(),
+            content: content.to_vec(),
+            secret: Zeroizing::new(*secret.bits()),
+        };
+        self.route.call(call).await
     }
 
-    /// U("pin", PIN) of a key. Never inside a pool job: it takes longer than a signature.
+    /// The PIN of a key, stretched. Never where a session waits: it takes longer than a signature.
     ///
     /// # Errors
     /// [`VaultError::Damaged`] for a salt or cost that no key was sealed with.
-    pub(super) async fn unlock(
+    pub(super) async fn stretched(
         &self,
         key: &SealedKey,
         pin: &Pin,
-    ) -> Result<zeroize::Zeroizing<[u8; 32]>, VaultError> {
+    ) -> Result<Stretched, VaultError> {
         let stretched = self
             .stretcher
             .stretch(pin.0.as_bytes(), &key.salt, key.cost);
-        let stretched = stretched.await.map_err(damaged)?;
-        Ok(formula::unlock(
-            "pin",
-            &key.credential,
-            key.generation,
-            &stretched,
-        ))
+        stretched.await.map_err(damaged)
+    }
+}
+
+/// A PIN or PUK after Argon2id.
+pub(super) type Stretched = Zeroizing<[u8; 32]>;
+
+/// U("pin", PIN) of a key.
+pub(super) fn unlock(key: &SealedKey, pin: &Stretched) -> Zeroizing<[u8; 32]> {
+    formula::unlock("pin", &key.credential, key.generation, pin)
+}
+
+/// [`Vault::generate`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Generate {
+    /// What there will be of it, with salt and cost.
+    key: SealedKey,
+    pin: Stretched,
+    subject: Vec<u8>,
+}
+
+impl Call for Generate {
+    type Answer = NewKey;
+    type Error = VaultError;
+    const SPEED: Speed = Speed::Slow;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<NewKey, VaultError> {
+        let (hsm, masters) = (session.hsm.as_mut(), &tools.masters);
+        let (mut key, unlock) = (self.key.clone(), unlock(&self.key, &self.pin));
+        let (row, algorithm) = (row_of(&key), key.algorithm);
+        key.masters = masters.current(hsm, MasterSet::Sealing)?;
+        let sealed = seal_new(hsm, masters, key.masters, algorithm, &unlock, &self.subject)?;
+        key.spki = sealed.spki;
+        key.key_blob = masters.seal(hsm, &place(&row, KEY_BLOB), &sealed.key_blob)?;
+        key.w_pin = masters.seal(hsm, &place(&row, W_PIN), &sealed.w_pin)?;
+        let check = masters.mac(hsm, MasterKey::PinCheck, key.masters, &[&*unlock])?;
+        key.pin_check = check.to_vec();
+        Ok(NewKey {
+            key,
+            request: sealed.request,
+            device: hsm.serial().to_owned(),
+        })
+    }
+}
+
+/// [`Vault::authorise`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Authorise {
+    key: SealedKey,
+    pin: Stretched,
+    content: Vec<u8>,
+    secret: Zeroizing<[u8; 32]>,
+}
+
+impl Call for Authorise {
+    type Answer = Vec<u8>;
+    type Error = VaultError;
+    const SPEED: Speed = Speed::Fast;
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<Vec<u8>, VaultError> {
+        let (hsm, masters, key) = (session.hsm.as_mut(), &tools.masters, &self.key);
+        Approved::read(&self.content, &key.credential, key.generation)?;
+        let source = unlock(key, &self.pin);
+        let target = formula::activation(&Secret::new(*self.secret), &self.content);
+        judge_record(hsm, masters, key)?;
+        judge_pin(hsm, masters, key, &source)?;
+        let w_pin = w_pin(hsm, masters, key)?;
+        let current = masters.current(hsm, MasterSet::Sealing)?;
+        let (from, to) = ((key.masters, &*source), (current, &*target));
+        let wrapped = rewrap(hsm, masters, from, &w_pin, to)?;
+        Ok(formula::versioned(current, &wrapped))
+    }
+}
+
+/// [`Vault::extend`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Extend {
+    key: SealedKey,
+    from: Opening,
+    content: Vec<u8>,
+    secret: Zeroizing<[u8; 32]>,
+}
+
+impl Call for Extend {
+    type Answer = Vec<u8>;
+    type Error = VaultError;
+    const SPEED: Speed = Speed::Fast;
+
+    fn at_once(&self, _: &Tools) -> Option<Result<Vec<u8>, VaultError>> {
+        let SealedKey {
+            credential,
+            generation,
+            ..
+        } = &self.key;
+        let bound = |octets: &[u8]| match Approved::read(octets, credential, *generation)? {
+            Approved::Exactly(_) => Ok(()),
+            Approved::Within(_) => Err(VaultError::NotBound),
+        };
+        let bound = bound(&self.from.content).and_then(|()| bound(&self.content));
+        bound.err().map(Err)
+    }
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<Vec<u8>, VaultError> {
+        let (hsm, masters) = (session.hsm.as_mut(), &tools.masters);
+        let source = self.from.unlock();
+        let target = formula::activation(&Secret::new(*self.secret), &self.content);
+        judge_record(hsm, masters, &self.key)?;
+        let (version, wrapped) = formula::version(&self.from.wrapped).ok_or(VaultError::Damaged)?;
+        let current = masters.current(hsm, MasterSet::Sealing)?;
+        let (from, to) = ((version, &*source), (current, &*target));
+        let wrapped = rewrap(hsm, masters, from, wrapped, to)?;
+        Ok(formula::versioned(current, &wrapped))
     }
 }
 
@@ -246,7 +318,7 @@ pub(super) fn w_pin(
     hsm: &mut dyn Hsm,
     masters: &Masters,
     key: &SealedKey,
-) -> Result<zeroize::Zeroizing<Vec<u8>>, VaultError> {
+) -> Result<Zeroizing<Vec<u8>>, VaultError> {
     let row = row_of(key);
     let sealed = masters.unseal(hsm, &place(&row, W_PIN), &key.w_pin);
     sealed.map_err(damaged)
@@ -287,7 +359,7 @@ pub(super) fn key_blob(
     hsm: &mut dyn Hsm,
     masters: &Masters,
     key: &SealedKey,
-) -> Result<zeroize::Zeroizing<Vec<u8>>, VaultError> {
+) -> Result<Zeroizing<Vec<u8>>, VaultError> {
     let row = row_of(key);
     let sealed = masters.unseal(hsm, &place(&row, KEY_BLOB), &key.key_blob);
     sealed.map_err(damaged)

@@ -1,10 +1,11 @@
 //! Signing: what was approved, with a key that only secret and content open.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::{
-    Activation, SealedKey, Vault,
+    Activation, Opening, SealedKey, Vault,
     approved::Approved,
     formula,
     master::{MasterKey, Masters},
@@ -14,6 +15,7 @@ use super::{
 };
 use crate::{
     Digest, Hsm, HsmError, Key, Scheme, Statement, VaultError,
+    call::{Call, IfLost, Route, Tools},
     pool::{Session, Speed},
     verify,
 };
@@ -34,11 +36,8 @@ impl Vault {
         digests: &[Digest],
         now: i64,
     ) -> Result<Vec<Vec<u8>>, VaultError> {
-        let approved = Approved::read(&activation.content, &key.credential, key.generation)?;
-        approved.permits(key, scheme, digests, now)?;
-        let tasks = digests.iter().map(|digest| (scheme, digest.clone()));
-        self.sign_tasks(key, activation, &approved, tasks.collect(), now)
-            .await
+        let what = ToSign::Digests(scheme, digests.to_vec());
+        self.sign_tasks(key, activation, what, now).await
     }
 
     /// Signs what was derived from approved documents, as [`Vault::sign`] signs approved digests. The content must list the digest of
@@ -53,94 +52,184 @@ impl Vault {
         statements: &[Statement],
         now: i64,
     ) -> Result<Vec<Vec<u8>>, VaultError> {
-        let approved = Approved::read(&activation.content, &key.credential, key.generation)?;
-        approved.permits_statements(key, statements, now)?;
-        let tasks = statements
-            .iter()
-            .map(|statement| (statement.scheme(), statement.to_sign().clone()));
-        self.sign_tasks(key, activation, &approved, tasks.collect(), now)
-            .await
+        let what = ToSign::Statements(statements.to_vec());
+        self.sign_tasks(key, activation, what, now).await
     }
 
     async fn sign_tasks(
         &self,
         key: &SealedKey,
         activation: &Activation,
-        approved: &Approved,
-        tasks: Vec<(Scheme, Digest)>,
+        what: ToSign,
         now: i64,
     ) -> Result<Vec<Vec<u8>>, VaultError> {
-        let opening = formula::activation(&activation.secret, &activation.content);
-        let order = Order {
-            name: name(&opening),
-            origin: origin(key),
+        let call = Sign {
             key: key.clone(),
-            masters: self.masters.clone(),
-            opening,
-            wrapped: activation.wrapped.clone(),
-            expires: approved.kept_until(now),
-            // What this call uses up will not be asked for again.
-            keep: self.opened.keeps() && tasks.len() < approved.count() as usize,
-            tasks,
+            opening: activation.into(),
+            what,
+            now,
         };
-        let opened = self.opened.clone();
-        self.pool
-            .run(Speed::Fast, move |session| {
-                opened.retire_expired(now);
-                let signed = order.sign(session, &opened);
-                opened.destroy_retired(session.hsm.as_mut());
-                signed
-            })
-            .await
+        self.route.call(call).await
     }
 
     /// Destroys the opened key of an activation, if it is open.
     pub async fn close(&self, activation: &Activation) {
-        let opening = formula::activation(&activation.secret, &activation.content);
-        self.opened.retire(&name(&opening));
-        self.destroy_retired().await;
+        let name = name(&Opening::from(activation).unlock());
+        not_destroyed(self.route.call(Close { name }).await);
     }
 
     /// Destroys the opened keys of activations that have ended at `now` (milliseconds since 1970 UTC); signing does it in
     /// passing.
     pub async fn sweep(&self, now: i64) {
-        self.opened.retire_expired(now);
-        self.destroy_retired().await;
+        match &self.route {
+            Route::Here(_) => not_destroyed(self.route.call(Sweep { now }).await),
+            // A process that has no session free does it when it has.
+            Route::There(slot) => slot.mention(Sweep { now }),
+        }
+    }
+}
+
+fn not_destroyed(ended: Result<(), HsmError>) {
+    if let Err(error) = ended {
+        // The next job that signs does it.
+        tracing::debug!(%error, "closed keys are not destroyed yet");
+    }
+}
+
+/// [`Vault::sign`] and [`Vault::sign_statements`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Sign {
+    key: SealedKey,
+    opening: Opening,
+    what: ToSign,
+    now: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+enum ToSign {
+    Digests(Scheme, Vec<Digest>),
+    Statements(Vec<Statement>),
+}
+
+impl Call for Sign {
+    type Answer = Vec<Vec<u8>>;
+    type Error = VaultError;
+    const SPEED: Speed = Speed::Fast;
+    const IF_LOST: IfLost = IfLost::Unknown;
+
+    fn at_once(&self, _: &Tools) -> Option<Result<Vec<Vec<u8>>, VaultError>> {
+        self.permitted().err().map(Err)
     }
 
-    async fn destroy_retired(&self) {
-        if !self.opened.has_retired() {
-            return;
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<Vec<Vec<u8>>, VaultError> {
+        let (approved, unlock) = (self.permitted()?, self.opening.unlock());
+        let tasks = self.what.tasks();
+        let order = Order {
+            name: name(&unlock),
+            origin: origin(&self.key),
+            key: &self.key,
+            masters: &tools.masters,
+            opening: unlock,
+            wrapped: &self.opening.wrapped,
+            expires: approved.kept_until(self.now),
+            // What this call uses up will not be asked for again.
+            keep: tools.opened.keeps() && tasks.len() < approved.count() as usize,
+            tasks,
+        };
+        tools.opened.retire_expired(self.now);
+        let signed = order.sign(session, &tools.opened);
+        tools.opened.destroy_retired(session.hsm.as_mut());
+        signed
+    }
+}
+
+impl Sign {
+    /// The approval, when it is for these signatures.
+    fn permitted(&self) -> Result<Approved, VaultError> {
+        let (octets, key) = (&self.opening.content, &self.key);
+        let approved = Approved::read(octets, &key.credential, key.generation)?;
+        match &self.what {
+            ToSign::Digests(scheme, digests) => approved.permits(key, *scheme, digests, self.now),
+            ToSign::Statements(statements) => {
+                approved.permits_statements(key, statements, self.now)
+            }
+        }?;
+        Ok(approved)
+    }
+}
+
+impl ToSign {
+    fn tasks(&self) -> Vec<(Scheme, &Digest)> {
+        match self {
+            Self::Digests(scheme, digests) => {
+                digests.iter().map(|digest| (*scheme, digest)).collect()
+            }
+            Self::Statements(statements) => statements
+                .iter()
+                .map(|statement| (statement.scheme(), statement.to_sign()))
+                .collect(),
         }
-        let opened = self.opened.clone();
-        let destroyed: Result<(), HsmError> = self
-            .pool
-            .run(Speed::Fast, move |session| {
-                opened.destroy_retired(session.hsm.as_mut());
-                Ok(())
-            })
-            .await;
-        if let Err(error) = destroyed {
-            // The next job that signs does it.
-            tracing::debug!(%error, "closed keys are not destroyed yet");
-        }
+    }
+}
+
+/// [`Vault::close`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Close {
+    name: [u8; 32],
+}
+
+impl Call for Close {
+    type Answer = ();
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Fast;
+
+    fn at_once(&self, tools: &Tools) -> Option<Result<(), HsmError>> {
+        tools.opened.retire(&self.name);
+        (!tools.opened.has_retired()).then_some(Ok(()))
+    }
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<(), HsmError> {
+        tools.opened.destroy_retired(session.hsm.as_mut());
+        Ok(())
+    }
+}
+
+/// [`Vault::sweep`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Sweep {
+    now: i64,
+}
+
+impl Call for Sweep {
+    type Answer = ();
+    type Error = HsmError;
+    const SPEED: Speed = Speed::Fast;
+
+    fn at_once(&self, tools: &Tools) -> Option<Result<(), HsmError>> {
+        tools.opened.retire_expired(self.now);
+        (!tools.opened.has_retired()).then_some(Ok(()))
+    }
+
+    fn run(&self, session: &mut Session, tools: &Tools) -> Result<(), HsmError> {
+        tools.opened.destroy_retired(session.hsm.as_mut());
+        Ok(())
     }
 }
 
 /// Signatures to be made with a key that is opened first, unless it is open.
-struct Order {
+struct Order<'a> {
     name: [u8; 32],
     origin: [u8; 32],
-    key: SealedKey,
-    masters: Masters,
+    key: &'a SealedKey,
+    masters: &'a Masters,
     opening: Zeroizing<[u8; 32]>,
-    wrapped: Vec<u8>,
-    tasks: Vec<(Scheme, Digest)>,
+    wrapped: &'a [u8],
+    tasks: Vec<(Scheme, &'a Digest)>,
     expires: i64,
     keep: bool,
 }
 
-impl Order {
+impl Order<'_> {
     fn sign(&self, session: &mut Session, opened: &OpenKeys) -> Result<Vec<Vec<u8>>, VaultError> {
         if let Some(key) = opened.find(&self.name, &self.origin) {
             match self.sign_all(session.hsm.as_mut(), key) {
@@ -174,10 +263,10 @@ impl Order {
 
     /// `KEK(secret, content) → DEK → private key`; only the private key is left when this returns.
     fn open(&self, scratch: &mut Scratch<'_>) -> Result<Key, VaultError> {
-        let masters = &self.masters;
-        seal::judge_record(scratch.hsm(), masters, &self.key)?;
-        let key_blob = seal::key_blob(scratch.hsm(), masters, &self.key)?;
-        let (version, wrapped) = formula::version(&self.wrapped).ok_or(VaultError::Damaged)?;
+        let masters = self.masters;
+        seal::judge_record(scratch.hsm(), masters, self.key)?;
+        let key_blob = seal::key_blob(scratch.hsm(), masters, self.key)?;
+        let (version, wrapped) = formula::version(self.wrapped).ok_or(VaultError::Damaged)?;
         let master = masters
             .find(scratch.hsm(), MasterKey::SealDerive, version)
             .map_err(damaged)?;

@@ -3,10 +3,11 @@
 use std::{env, fs, future::Future, path::PathBuf, process::Command, sync::Arc, time::Duration};
 
 use hsm_adapter::{
-    Activation, Content, Cost, Digest, DigestAlgorithm, KeyAlgorithm, Pin, Pool, PoolLimits,
-    Scheme, SealedKey, Secret, Stretcher, Token, Vault,
+    Activation, Content, Cost, Digest, DigestAlgorithm, Issuer, KeyAlgorithm, Pin, Pool,
+    PoolLimits, Scheme, SealedKey, Secret, Stretcher, Token, Vault,
     memory::MemoryToken,
     pkcs11::{Pkcs11Token, Profile, TokenSelector},
+    process::{Care, ModuleSetup, Process, Program, Remote, SlotSetup},
 };
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use tempfile::TempDir;
@@ -23,17 +24,27 @@ pub(crate) const SUBJECT: &[u8] = b"\x30\x13\x31\x11\x30\x0f\x06\x03\x55\x04\x03
 
 pub(crate) const ECDSA: Scheme = Scheme::Ecdsa(DigestAlgorithm::Sha256);
 
-/// A token with a pool and a vault on it.
+/// A token with a vault on it.
 pub(crate) struct Fixture {
+    /// As this process sees it, with a log-in of its own.
     pub(crate) token: Arc<dyn Token>,
-    pub(crate) pool: Pool,
     pub(crate) vault: Vault,
     pub(crate) kind: Kind,
+    sessions: Sessions,
 }
 
 pub(crate) enum Kind {
     Memory(MemoryToken),
     SoftHsm(Arc<Pkcs11Token>),
+    /// SoftHSM in a process of its own.
+    Process,
+}
+
+/// Where vault and issuer have their sessions.
+#[derive(Clone)]
+pub(crate) enum Sessions {
+    Here(Pool),
+    There(Remote),
 }
 
 pub(crate) const LIMITS: PoolLimits = PoolLimits {
@@ -53,12 +64,15 @@ pub(crate) fn stretcher() -> Stretcher {
 
 impl Fixture {
     fn new(token: Arc<dyn Token>, kind: Kind) -> Self {
-        let pool = Pool::start(token.clone(), LIMITS).unwrap();
+        let sessions = match kind {
+            Kind::Process => Sessions::There(start_process().open(slot_setup()).unwrap()),
+            _ => Sessions::Here(Pool::start(token.clone(), LIMITS).unwrap()),
+        };
         Self {
             token,
-            vault: Vault::new(pool.clone(), stretcher(), 4),
-            pool,
+            vault: sessions.vault(4),
             kind,
+            sessions,
         }
     }
 
@@ -71,12 +85,38 @@ impl Fixture {
         match &self.kind {
             Kind::Memory(token) => Self::on_memory(token),
             Kind::SoftHsm(_) => Self::on_softhsm(),
+            Kind::Process => Self::in_a_process(),
         }
     }
 
     fn on_softhsm() -> Self {
         let token = Arc::new(softhsm_token("holders", USER_PIN));
         Self::new(token.clone(), Kind::SoftHsm(token))
+    }
+
+    fn in_a_process() -> Self {
+        Self::new(Arc::new(softhsm_token("holders", USER_PIN)), Kind::Process)
+    }
+
+    /// A vault on the same sessions that keeps so many keys open.
+    pub(crate) fn vault_of(&self, open_keys: usize) -> Vault {
+        self.sessions.vault(open_keys)
+    }
+
+    /// The slot, when its sessions are in another process.
+    pub(crate) fn slot(&self) -> &Remote {
+        match &self.sessions {
+            Sessions::There(slot) => slot,
+            Sessions::Here(_) => panic!("its sessions are here"),
+        }
+    }
+
+    /// An issuer on the same sessions.
+    pub(crate) fn issuer(&self) -> Issuer {
+        match &self.sessions {
+            Sessions::Here(pool) => Issuer::new(pool.clone()),
+            Sessions::There(slot) => Issuer::remote(slot.clone()),
+        }
     }
 
     /// A key under [`pin`], with its record and master keys in place.
@@ -112,13 +152,28 @@ impl Fixture {
         match &self.kind {
             Kind::Memory(token) => token.session_objects(),
             Kind::SoftHsm(_) => softhsm_session_objects(),
+            Kind::Process => self.vault.state().open_keys,
         }
+    }
+
+    /// Asserts how many those are; another process says so in a moment.
+    pub(crate) async fn has_session_keys(&self, count: usize) {
+        if let Kind::Process = self.kind {
+            let told = tokio::time::timeout(LIMITS.deadline, async {
+                while self.session_keys() != count {
+                    tokio::task::yield_now().await;
+                }
+            });
+            let _ = told.await;
+        }
+        assert_eq!(self.session_keys(), count);
     }
 
     /// Calls of the device so far, by name.
     pub(crate) fn calls(&self) -> Vec<(&'static str, u64)> {
         match &self.kind {
             Kind::SoftHsm(token) => token.calls().into_iter().collect(),
+            Kind::Process => Vec::new(),
             Kind::Memory(token) => {
                 let names = [
                     "master",
@@ -205,6 +260,68 @@ pub(crate) fn softhsm<F: Future<Output = ()>>(name: &str, rule: impl FnOnce(Fixt
     });
 }
 
+/// Runs a rule on a fresh SoftHSM token whose module is in a process of its own.
+pub(crate) fn process<F: Future<Output = ()>>(name: &str, rule: impl FnOnce(Fixture) -> F) {
+    in_own_process(name, |_| {
+        run(rule(Fixture::in_a_process()));
+    });
+}
+
+impl Sessions {
+    fn vault(&self, open_keys: usize) -> Vault {
+        match self {
+            Self::Here(pool) => Vault::new(pool.clone(), stretcher(), open_keys),
+            Self::There(slot) => Vault::remote(slot.clone(), stretcher()),
+        }
+    }
+}
+
+/// The test of this binary that is the process of a module.
+pub(crate) const PROCESS: &str = "process::the_process_of_a_module";
+
+pub(crate) fn start_process() -> Process {
+    start_process_with(CARE)
+}
+
+pub(crate) const CARE: Care = Care {
+    patience: Duration::from_secs(20),
+    memory: 1 << 40,
+};
+
+pub(crate) fn start_process_with(care: Care) -> Process {
+    let program = Program {
+        path: env::current_exe().unwrap(),
+        arguments: ["--exact", PROCESS, "--nocapture"].map(Into::into).into(),
+        user: None,
+        logs: false,
+    };
+    let module = ModuleSetup {
+        module: MODULE.into(),
+        network: false,
+    };
+    Process::start(program, module, care).unwrap()
+}
+
+pub(crate) fn slot_setup() -> SlotSetup {
+    SlotSetup {
+        name: "holders".to_owned(),
+        selector: TokenSelector::Label("holders".to_owned()),
+        pin_file: tokens().with_file_name("pin"),
+        profile: Profile::SOFTHSM2.name.to_owned(),
+        sessions: LIMITS.sessions,
+        queue: LIMITS.queue,
+        deadline: LIMITS.deadline,
+        open_keys: 4,
+    }
+}
+
+/// Where the SoftHSM of this process has its tokens.
+pub(crate) fn tokens() -> PathBuf {
+    env::var_os(TOKENS)
+        .expect("the test runs in a process of its own")
+        .into()
+}
+
 pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -248,6 +365,7 @@ pub(crate) fn in_own_process(name: &str, body: impl FnOnce(PathBuf)) {
         tokens.display()
     );
     fs::write(&configuration, text).unwrap();
+    fs::write(directory.path().join("pin"), USER_PIN).unwrap();
     for label in ["holders", "issuers"] {
         let made = Command::new("softhsm2-util")
             .args(["--init-token", "--free", "--label", label])

@@ -1,14 +1,14 @@
 //! Keys of the provider.
 
 use aws_lc_rs::signature::{ECDSA_P384_SHA384_ASN1, UnparsedPublicKey};
-use hsm_adapter::{DigestAlgorithm, HsmError, Issuer, KeyAlgorithm, Scheme};
+use hsm_adapter::{DigestAlgorithm, HsmError, KeyAlgorithm, Scheme};
 
 use crate::fixture::{Fixture, digest_of, message};
 
 const SCHEME: Scheme = Scheme::Ecdsa(DigestAlgorithm::Sha384);
 
 pub(crate) async fn a_provider_key_is_made_once_and_signs(fixture: Fixture) {
-    let issuer = Issuer::new(fixture.pool.clone());
+    let issuer = fixture.issuer();
     assert!(issuer.public_key("ca").await.unwrap().is_none());
 
     let (spki, made) = issuer.ensure("ca", KeyAlgorithm::P384).await.unwrap();
@@ -27,7 +27,7 @@ pub(crate) async fn a_provider_key_is_made_once_and_signs(fixture: Fixture) {
 }
 
 pub(crate) async fn a_provider_key_that_is_missing_is_named(fixture: Fixture) {
-    let issuer = Issuer::new(fixture.pool.clone());
+    let issuer = fixture.issuer();
     let digest = digest_of(DigestAlgorithm::Sha384, &message(1));
 
     let signed = issuer.sign("ca", SCHEME, &digest).await;
@@ -36,7 +36,7 @@ pub(crate) async fn a_provider_key_that_is_missing_is_named(fixture: Fixture) {
 }
 
 pub(crate) async fn a_provider_key_of_another_type_is_not_taken(fixture: Fixture) {
-    let issuer = Issuer::new(fixture.pool.clone());
+    let issuer = fixture.issuer();
     issuer.ensure("ca", KeyAlgorithm::P384).await.unwrap();
 
     let ensured = issuer.ensure("ca", KeyAlgorithm::Rsa2048).await;

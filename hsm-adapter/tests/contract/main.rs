@@ -1,4 +1,5 @@
-//! What the service relies on, run over every implementation: each rule once on the device in memory, once on SoftHSM.
+//! What the service relies on, run over every implementation: each rule on the device in memory, on SoftHSM, and on SoftHSM in a process
+//! of its own.
 //!
 //! SoftHSM reads `SOFTHSM2_CONF` when it is initialised, once a process, so each of its tests runs in a process of its own
 //! (this binary again, with `--exact` its name) on a fresh token.
@@ -15,12 +16,13 @@ mod issuer;
 mod keys;
 mod mandate;
 mod pool;
+mod process;
 mod rotation;
 mod softhsm_only;
 mod sole_control;
 mod statements;
 
-use fixture::{memory, softhsm};
+use fixture::{memory, process as in_process, softhsm};
 
 /// Each rule as a test on each implementation.
 macro_rules! contract {
@@ -42,7 +44,47 @@ macro_rules! contract {
                 }
             )+)+
         }
+
+        mod in_a_process {
+            $($(
+                #[test]
+                fn $rule() {
+                    crate::in_process(concat!("in_a_process::", stringify!($rule)), crate::$module::$rule);
+                }
+            )+)+
+        }
     };
+}
+
+/// What is seen from inside the process that has the sessions.
+macro_rules! contract_inside {
+    ($($module:ident: $($rule:ident),+ $(,)?;)+) => {
+        mod inside_on_memory {
+            $($(
+                #[test]
+                fn $rule() {
+                    crate::memory(crate::$module::$rule);
+                }
+            )+)+
+        }
+
+        mod inside_on_softhsm {
+            $($(
+                #[test]
+                fn $rule() {
+                    let name = concat!("inside_on_softhsm::", stringify!($rule));
+                    crate::softhsm(name, crate::$module::$rule);
+                }
+            )+)+
+        }
+    };
+}
+
+contract_inside! {
+    sole_control:
+        no_key_is_left_behind,
+        a_key_opens_once_for_many_signatures,
+        no_more_keys_stay_open_than_allowed;
 }
 
 contract! {
@@ -66,10 +108,7 @@ contract! {
         only_approved_digests_are_signed,
         an_ended_activation_signs_nothing,
         the_activation_of_one_key_signs_with_no_other,
-        an_extended_activation_opens_with_its_own_secret,
-        no_key_is_left_behind,
-        a_key_opens_once_for_many_signatures,
-        no_more_keys_stay_open_than_allowed;
+        an_extended_activation_opens_with_its_own_secret;
     mandate:
         a_mandate_signs_what_its_client_presents,
         edited_terms_open_nothing,

@@ -7,7 +7,7 @@ use hsm_adapter::{
 };
 use tokio::task::{JoinHandle, block_in_place};
 
-use crate::fixture::{Fixture, LIMITS, run, stretcher};
+use crate::fixture::{LIMITS, run, stretcher};
 
 const ONE: PoolLimits = PoolLimits {
     sessions: 1,
@@ -16,7 +16,7 @@ const ONE: PoolLimits = PoolLimits {
 };
 
 /// How many master keys the first call looks for.
-const MASTERS: usize = 10;
+const MASTERS: usize = 11;
 
 async fn vault(token: &MemoryToken, limits: PoolLimits) -> Vault {
     let pool = Pool::start(Arc::new(token.clone()), limits).unwrap();
@@ -313,10 +313,10 @@ fn a_refused_pin_fails_the_start_and_later_ends_the_tries() {
 fn the_threads_end_with_the_last_pool() {
     let token = MemoryToken::new("holders");
     run(async {
-        let fixture = Fixture::on_memory(&token);
-        let other = fixture.pool.clone();
-        let shared: Arc<dyn Token> = fixture.token.clone();
-        drop(fixture);
+        let shared: Arc<dyn Token> = Arc::new(token.clone());
+        let pool = Pool::start(shared.clone(), LIMITS).unwrap();
+        let other = pool.clone();
+        drop(pool);
         assert_eq!(other.state().sessions, LIMITS.sessions + 1);
         assert!(Arc::strong_count(&shared) > 1);
 
