@@ -23,6 +23,9 @@ impl Default for Settings {
             ("mail.outbox", r#""outbox""#),
             ("otp.resend_after", r#""1ms""#),
             ("otp.max_per_hour", "1000"),
+            // Tests log in again and again, all from here.
+            ("rate.logins_per_address", "0"),
+            ("rate.logins_per_holder", "60"),
             ("certificate.organization", r#""Example Trust""#),
             ("certificate.ca_name", r#""Example Signing CA""#),
         ];

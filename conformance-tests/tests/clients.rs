@@ -148,7 +148,17 @@ async fn a_file_signed_with_our_client_is_valid_for_openssl() {
 #[tokio::test]
 async fn pyhanko_s_own_csc_client_signs_a_pdf() {
     let bed = shared().await;
-    for (key, pss) in [("p256", false), ("rsa-3072", false), ("rsa-3072", true)] {
+    // Under /csc/v2/ it goes on writing v1, for which holders who log in by themselves have two switches here.
+    let switches = "name = 'pyHanko'\ngrants = []\n[switches]\nv1_names_in_v2 = true\ntop_level_factors = true\n";
+    let file = bed.secret_file(switches);
+    let change = ["client", "change", "--id", "direct", "--from", &file];
+    bed.cli(&change, &[]).expect("client change");
+    for (api, key, pss) in [
+        ("v1", "p256", false),
+        ("v1", "rsa-3072", false),
+        ("v1", "rsa-3072", true),
+        ("v2", "p256", false),
+    ] {
         let signer = bed.signer_with(&KeySpec { key, multisign: 5 }).await;
         let dir = tempfile::tempdir().expect("a directory for the document");
         let (script, signed) = (dir.path().join("sign.py"), dir.path().join("signed.pdf"));
@@ -159,6 +169,7 @@ async fn pyhanko_s_own_csc_client_signs_a_pdf() {
             "credential": signer.credential.id,
             "token": signer.token,
             "pin": signer.credential.pin,
+            "api": api,
             "pss": pss,
             "otp": signer.code().await,
             "input": sample(),

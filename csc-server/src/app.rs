@@ -15,6 +15,7 @@ use crate::{
     oauth::{client::Clients, token::Tokens},
     operation::Operations,
     question::{self, Questions},
+    rates::Rates,
     signing::Signer,
     store::Store,
     timekeeper::TimeTrust,
@@ -59,6 +60,7 @@ pub struct App {
     pub operations: Operations,
     pub tsa: Tsa,
     pub time: TimeTrust,
+    pub rates: Rates,
     pub limits: Limits,
     /// Turns of requests with documents.
     pub turns: Arc<Semaphore>,
@@ -149,6 +151,7 @@ impl App {
             operations: Operations::new(store.clone(), clock.clone(), vault.clone()),
             tsa,
             time,
+            rates: Rates::new(store.clone(), clock.clone(), config.rate.clone()),
             limits: Limits {
                 body: config.server.max_body_bytes,
                 document_body: config.document.max_body_bytes,

@@ -38,6 +38,7 @@ pub mod otp;
 pub mod password;
 pub mod portal;
 pub mod question;
+pub mod rates;
 pub mod rotation;
 pub mod routes;
 pub mod sealed;

@@ -9,9 +9,17 @@
 
 mod support;
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
 use csc_server::{
     audit::{self, Event},
+    clock::Clock,
+    config::Rate,
     params,
+    rates::{self, Rates},
     store::{Store, StoreError, Tx},
 };
 use support::{Database, on_both};
@@ -23,6 +31,53 @@ on_both! {
     of_64_uses_on_two_nodes_exactly_five_win => super::exactly_five_win;
     each_node_writes_one_gapless_chain_of_audit_rows => super::gapless_chains;
     null_and_octets_come_back_as_they_went => super::values_come_back;
+    a_count_is_one_for_all_nodes_and_ends_with_its_minute => super::counted_together;
+}
+
+async fn counted_together(database: Database) {
+    const START: i64 = 1_800_000_000_000;
+    let time = Arc::new(AtomicI64::new(START));
+    let limits = Rate {
+        logins_per_holder: 3,
+        logins_per_address: 4,
+        ..Rate::default()
+    };
+    let mut nodes = Vec::new();
+    for _ in 0..2 {
+        let clock = Clock::Manual(time.clone());
+        nodes.push(Rates::new(database.node().await, clock, limits.clone()));
+    }
+    let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|text| Some(text.parse().unwrap()));
+    for attempt in 0..3 {
+        nodes[attempt % 2].log_in("alice", one).await.unwrap();
+    }
+    let waits = |error| match error {
+        rates::Error::TooOften { retry_after } => retry_after.as_secs(),
+        rates::Error::Store(error) => panic!("{error}"),
+    };
+    // The fourth under this name, and the fourth from this address; the fifth from this address under whatever name.
+    assert_eq!(waits(nodes[1].log_in("alice", one).await.unwrap_err()), 60);
+    assert_eq!(waits(nodes[0].log_in("bob", one).await.unwrap_err()), 60);
+    nodes[0].log_in("bob", other).await.unwrap();
+    time.fetch_add(59_999, Ordering::SeqCst);
+    assert_eq!(waits(nodes[0].log_in("alice", other).await.unwrap_err()), 0);
+    time.fetch_add(1, Ordering::SeqCst);
+    nodes[0].log_in("alice", one).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_address_that_asks_too_fast_waits_and_no_other_does() {
+    let store = Database::sqlite().node().await;
+    let limits = Rate {
+        address_per_second: 1,
+        ..Rate::default()
+    };
+    let rates = Rates::new(store, Clock::System, limits);
+    let ask = |address: &str| rates.request(address.parse().unwrap()).is_ok();
+    let asked: Vec<_> = (0..10).filter(|_| ask("2001:db8::1")).collect();
+    assert!((2..5).contains(&asked.len()), "{asked:?}");
+    assert!(!ask("2001:db8::ffff"), "the same network");
+    assert!(ask("2001:db8:0:1::1") && ask("192.0.2.1"));
 }
 
 async fn add_turn(store: &Store, id: &'static str) -> Result<u64, StoreError> {

@@ -36,7 +36,7 @@ class PinAndCode(CSCAuthorizationManager):
 
 async def main():
     order = json.loads(sys.stdin.readline())
-    service = CSCServiceSessionInfo(order["url"], order["credential"], oauth_token=order["token"])
+    service = CSCServiceSessionInfo(order["url"], order["credential"], oauth_token=order["token"], api_ver=order["api"])
     trust = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=order["cacert"]))
     async with aiohttp.ClientSession(connector=trust) as session:
         credential = await fetch_certs_in_csc_credential(session, service)

@@ -3,8 +3,11 @@
 use axum::extract::FromRequestParts;
 use http::{header, request::Parts};
 
-use super::fault::Fault;
-use crate::{app::App, oauth::ServiceAccess};
+use super::{fault::Fault, leniency::Caller};
+use crate::{
+    app::App,
+    oauth::{ServiceAccess, switches::Switch},
+};
 
 impl FromRequestParts<App> for ServiceAccess {
     type Rejection = Fault;
@@ -25,6 +28,14 @@ impl FromRequestParts<App> for ServiceAccess {
         {
             return Err(Fault::Header);
         }
-        Ok(app.tokens.access(token).await?)
+        let mut access = app.tokens.access(token).await?;
+        if let Some(caller) = parts.extensions.get::<Caller>() {
+            caller.is(&access.client);
+        }
+        let client = app.clients.find(&access.client).await?;
+        let client = client.ok_or(Fault::InvalidToken)?;
+        app.rates.client(&client).await?;
+        access.sad_goes_on = client.registration.switches.has(Switch::SadGoesOn);
+        Ok(access)
     }
 }

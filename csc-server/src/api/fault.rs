@@ -18,7 +18,7 @@ use super::dialect::{Call, Method, Version};
 use crate::{
     credential, factor, holder,
     oauth::{client, token},
-    operation,
+    operation, rates,
     store::StoreError,
     timekeeper::Distrust,
     timestamp,
@@ -407,6 +407,15 @@ impl From<factor::Error> for Fault {
             factor::Error::Damaged => Self::Credential(credential::Error::Damaged),
             factor::Error::Store(error) => error.into(),
             factor::Error::Hsm(error) => error.into(),
+        }
+    }
+}
+
+impl From<rates::Error> for Fault {
+    fn from(error: rates::Error) -> Self {
+        match error {
+            rates::Error::TooOften { retry_after } => Self::TooManyRequests(retry_after),
+            rates::Error::Store(error) => error.into(),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::{
     algorithms,
     dialect::{Call, Method, Version},
     fault::Fault,
+    leniency,
     params::Params,
     signatures::sign_doc::{FORMATS, LEVELS},
 };
@@ -19,6 +20,22 @@ pub(super) async fn handle(
     params: Params,
 ) -> Result<Json<Value>, Fault> {
     params.optional_string("lang")?;
+    Ok(Json(answer(&app, &call)))
+}
+
+/// Handles what is no POST.
+pub(super) async fn handle_other(
+    State(app): State<App>,
+    Extension(call): Extension<Call>,
+    method: http::Method,
+) -> Result<Json<Value>, Fault> {
+    match method == http::Method::GET && leniency::get_info(&app).await? {
+        true => Ok(Json(answer(&app, &call))),
+        false => Err(Fault::MethodNotAllowed),
+    }
+}
+
+fn answer(app: &App, call: &Call) -> Value {
     let info = &app.info;
     let mut methods: Vec<_> = Method::served(call.version)
         .into_iter()
@@ -56,5 +73,5 @@ pub(super) async fn handle(
         answer.insert("conformance_levels".into(), json!(levels));
         answer.insert("supportedHashTypes".into(), json!(["dtbsr", "sdr"]));
     }
-    Ok(Json(answer))
+    answer
 }

@@ -10,6 +10,7 @@ use super::{
     dialect::{Call, Method},
     fault::Fault,
     json,
+    leniency::{self, Caller, Leniency},
 };
 use crate::{app::App, credential::Hash};
 
@@ -21,7 +22,11 @@ const CLIENT_DATA: usize = 4096;
 const DESCRIPTION: usize = 500;
 
 /// The parameters of a call. `null` is absence; unknown members are ignored.
-pub(super) struct Params(Map<String, Value>);
+pub(super) struct Params {
+    members: Map<String, Value>,
+    /// What the caller may get beyond the letter.
+    pub(super) leniency: Leniency,
+}
 
 impl FromRequest<App> for Params {
     type Rejection = Fault;
@@ -36,10 +41,10 @@ impl FromRequest<App> for Params {
             .map(str::trim);
         let is_json = media_type
             .is_some_and(|media_type| media_type.eq_ignore_ascii_case("application/json"));
-        let is_info = request
-            .extensions()
-            .get::<Call>()
-            .is_some_and(|call| call.method == Method::Info);
+        let extensions = request.extensions();
+        let call = extensions.get::<Call>().cloned();
+        let call = call.ok_or_else(|| Fault::Internal("a call without its name".into()))?;
+        let caller = extensions.get::<Caller>().cloned().unwrap_or_default();
 
         // Documents come in as they are sent; every other body has been taken whole, within its bound.
         let body = Limited::new(request.into_body(), app.limits.document_body).collect();
@@ -50,25 +55,24 @@ impl FromRequest<App> for Params {
                 false => Fault::Malformed,
             })?;
         let body = body.to_bytes();
-        if body.is_empty() && is_info {
-            return Ok(Self(Map::new()));
-        }
-        if !is_json {
-            return Err(Fault::Malformed);
-        }
-        let long = body.len() > LONG;
-        let read = move || json::object(&body).map(Self).ok_or(Fault::Malformed);
-        if !long {
-            return read();
-        }
-        let read = tokio::task::spawn_blocking(read).await;
-        read.map_err(|panic| Fault::Internal(panic.to_string()))?
+        let members = match body.len() {
+            0 if call.method == Method::Info => Some(Map::new()),
+            _ if !is_json => None,
+            length if length > LONG => {
+                let read = tokio::task::spawn_blocking(move || json::object(&body)).await;
+                read.map_err(|panic| Fault::Internal(panic.to_string()))?
+            }
+            _ => json::object(&body),
+        };
+        let mut members = members.ok_or(Fault::Malformed)?;
+        let leniency = leniency::read(app, &call, &caller, &mut members).await?;
+        Ok(Self { members, leniency })
     }
 }
 
 impl Params {
     fn member(&self, name: &str) -> Option<&Value> {
-        self.0.get(name).filter(|value| !value.is_null())
+        self.members.get(name).filter(|value| !value.is_null())
     }
 
     /// Whether the member is there.
@@ -83,7 +87,7 @@ impl Params {
 
     /// A member, which is no longer there then.
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {
-        self.0.remove(name).filter(|value| !value.is_null())
+        self.members.remove(name).filter(|value| !value.is_null())
     }
 
     /// A required string.

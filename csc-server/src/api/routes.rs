@@ -8,19 +8,24 @@ use axum::{
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
     middleware::{self, Next, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{MethodRouter, post},
+    routing::{MethodRouter, any, post},
 };
 use http::{HeaderName, HeaderValue, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::timeout;
 
 use super::{
-    auth, credentials,
+    auth, cors, credentials,
     dialect::{Method, Version},
     fault::{Fault, render},
-    info, oauth2, openapi, signatures,
+    info,
+    leniency::{self, Caller},
+    oauth2, openapi, signatures,
 };
-use crate::{app::App, ids::random_id, portal, routes::Routes, timekeeper::TimeTrust};
+use crate::{
+    app::App, ids::random_id, listener::PeerAddress, portal, rates::Rates, routes::Routes,
+    timekeeper::TimeTrust,
+};
 
 /// Identifier of a request.
 #[derive(Clone, Debug)]
@@ -32,9 +37,12 @@ pub fn router(app: App) -> Router {
         .into_router()
         .merge(portal::under_one_roof(portal::routes(), &app))
         .fallback(not_found)
+        .layer(from_fn_with_state(app.clone(), leniency::answer))
+        .layer(from_fn_with_state(app.clone(), cors::layer))
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(app.limits.body, whole))
         .layer(from_fn_with_state(app.limits.time, finish))
+        .layer(from_fn_with_state(app.rates.clone(), bounded))
         .layer(middleware::from_fn(observe))
         .with_state(app)
 }
@@ -57,7 +65,13 @@ fn csc(version: Version, time: &TimeTrust) -> Routes<App> {
     let unserved = Method::unserved(version)
         .iter()
         .fold(Routes::new(), |routes, path| {
-            routes.any(&format!("/{path}"), not_implemented)
+            let handler = match *path {
+                "credentials/sendOTP" => any(credentials::send_otp::handle_in_v2),
+                _ => any(not_implemented),
+            };
+            let method = Method::CredentialsSendOtp;
+            let handler = handler.layer(from_fn_with_state((version, method), render));
+            routes.put("ANY", &format!("/{path}"), handler)
         });
     Method::served(version)
         .into_iter()
@@ -89,9 +103,11 @@ fn csc(version: Version, time: &TimeTrust) -> Routes<App> {
                 }
                 _ => handler,
             };
-            let handler = handler
-                .fallback(not_allowed)
-                .layer(from_fn_with_state((version, method), render));
+            let handler = match method {
+                Method::Info => handler.fallback(info::handle_other),
+                _ => handler.fallback(not_allowed),
+            };
+            let handler = handler.layer(from_fn_with_state((version, method), render));
             routes.put("POST", &format!("/{}", method.path()), handler)
         })
 }
@@ -104,8 +120,8 @@ async fn in_time(State(time): State<TimeTrust>, request: Request, next: Next) ->
     }
 }
 
-async fn not_implemented() -> Response {
-    Fault::NotImplemented.render(Method::Info, Version::V2)
+async fn not_implemented() -> Fault {
+    Fault::NotImplemented
 }
 
 async fn not_found() -> Response {
@@ -114,6 +130,15 @@ async fn not_found() -> Response {
 
 async fn not_allowed() -> Fault {
     Fault::MethodNotAllowed
+}
+
+/// Refuses who asks too fast, before a body is read or anything else done for him.
+async fn bounded(State(rates): State<Rates>, request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<PeerAddress>();
+    match peer.map_or(Ok(()), |PeerAddress(peer)| rates.request(peer.ip())) {
+        Ok(()) => next.run(request).await,
+        Err(error) => Fault::from(error).render(Method::Info, Version::V1),
+    }
 }
 
 /// Takes the whole body, within bounds, before anything else looks at the request. What a handler leaves unread would close the connection
@@ -173,6 +198,7 @@ async fn finish(State(limit): State<Duration>, request: Request, next: Next) -> 
 async fn observe(mut request: Request, next: Next) -> Response {
     let id = random_id();
     request.extensions_mut().insert(RequestId(id.clone()));
+    request.extensions_mut().insert(Caller::default());
     let method = request.method().clone();
     // The route, not the path: what a client types must not become a label or a log entry.
     let route = request

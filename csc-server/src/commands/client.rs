@@ -107,12 +107,16 @@ impl Command {
                 source,
                 new_secret,
             } => {
-                ensure!(
-                    id != ClientId::direct().as_str(),
-                    "the client 'direct' is the service's own"
-                );
                 let known = find(&context, &id).await?;
                 let registration = source.read(Some(&known.registration))?;
+                // Holders who log in by themselves: it gets no tokens of its own.
+                let by_itself = new_secret
+                    || !registration.grants.is_empty()
+                    || registration.authentication != Authentication::Secret;
+                ensure!(
+                    id != ClientId::direct().as_str() || !by_itself,
+                    "the client 'direct' has neither grants nor authentication: write `grants = []`"
+                );
                 let has_secret = registration.authentication == Authentication::Secret;
                 let had_secret = known.registration.authentication == Authentication::Secret;
                 if new_secret && !has_secret {

@@ -19,6 +19,7 @@ mod mail;
 mod otp;
 mod pin;
 mod question;
+mod rate;
 pub mod secret;
 mod server;
 mod slot;
@@ -50,6 +51,7 @@ pub use mail::{Mail, Transport};
 pub use otp::Otp;
 pub use pin::{Argon2, Pin};
 pub use question::Question;
+pub use rate::Rate;
 pub use server::{Admin, Server};
 pub use slot::{Role, Slot};
 pub use sms::{Body, Gateway, Sms, SmsLogin};
@@ -95,6 +97,9 @@ pub struct Config {
     /// What holders are asked by mail.
     #[serde(default)]
     pub question: Question,
+    /// How often things may be asked for.
+    #[serde(default)]
+    pub rate: Rate,
     /// Bounds of a credential and of a request to sign.
     #[serde(default)]
     pub credential: Credential,

@@ -85,6 +85,11 @@ impl Config {
             "a code of an app is good for longer than two minutes",
         );
         weak(
+            self.rate.logins_per_holder == 0 || self.rate.logins_per_holder > 60,
+            "rate.logins_per_holder",
+            "more guesses at a password",
+        );
+        weak(
             self.credential.puk == PukPolicy::Reset,
             "credential.puk",
             "who has the PUK and a code can set a new PIN",

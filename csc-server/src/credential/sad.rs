@@ -6,7 +6,8 @@
 //!                    └──── the last hash ─► used            expires, revoked: nothing more
 //! ```
 //!
-//! `spent` is the strict reading of CSC v1 9.1: after each signHash the client must extend before it signs the rest.
+//! `spent` is the strict reading of CSC v1 9.1: after each signHash the client must extend before it signs the rest. A client whose
+//! registration says `sad_goes_on` need not.
 
 use std::time::Duration;
 
@@ -22,7 +23,10 @@ use crate::{
     audit::{self, Act, Event},
     clock::Millis,
     ids::{ActivationId, ClientId, CredentialId},
-    oauth::ServiceAccess,
+    oauth::{
+        ServiceAccess,
+        switches::{self, Switch},
+    },
     params,
     store::{Store, StoreError, Tx},
 };
@@ -51,6 +55,8 @@ struct Stored {
     wrapped: Vec<u8>,
     remaining: i64,
     ends: Millis,
+    /// It signed, and was not extended since.
+    spent: bool,
 }
 
 impl Sad {
@@ -99,6 +105,10 @@ impl Sad {
             )
             .collect();
         let derived = work.derived();
+        let goes_on = stored.spent && access.sad_goes_on;
+        if goes_on {
+            switches::used(&access.client, Switch::SadGoesOn);
+        }
         let redeemed = store
             .write(async move |tx| {
                 let counted = tx
@@ -106,10 +116,11 @@ impl Sad {
                         "UPDATE activation
                          SET remaining = remaining - $5, state = CASE WHEN remaining = $5 THEN 'used' ELSE 'spent' END,
                              version = version + 1
-                         WHERE id = $1 AND secret_hash = $2 AND client = $3 AND credential = $4 AND state = 'active'
+                         WHERE id = $1 AND secret_hash = $2 AND client = $3 AND credential = $4
+                             AND (state = 'active' OR (state = 'spent' AND $7 = 1))
                              AND remaining >= $5 AND expires > $6
                          RETURNING version, remaining",
-                        params![&id, secret_hash, &client, &of.id, marks.len() as i64, now],
+                        params![&id, secret_hash, &client, &of.id, marks.len() as i64, now, i64::from(goes_on)],
                     )
                     .await?;
                 let Some(mut counted) = counted else {
@@ -172,6 +183,7 @@ impl Sad {
         if content.client != client.as_str() || content.credential != credential.id.as_str() {
             return Err(Error::InvalidSad);
         }
+        let spent = state == "spent";
         match state.as_str() {
             "active" | "spent" if expires <= now => return Err(Error::SadExpired),
             "active" | "spent" => {}
@@ -186,6 +198,7 @@ impl Sad {
             wrapped: row.get(1)?,
             remaining: row.get(4)?,
             ends: row.get(5)?,
+            spent,
         })
     }
 }

@@ -2,7 +2,7 @@
 //! neither a key nor a redirect URI.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 use super::registration::{Authentication, Registration, Unfit};
 use crate::{
     audit::{self, Event},
-    clock::Clock,
+    clock::{Clock, Millis},
     holder::Holder,
     ids::ClientId,
     params,
@@ -69,7 +69,14 @@ pub struct Clients {
     clock: Clock,
     vault: Vault,
     checked: Arc<Mutex<HashMap<ClientId, Checked>>>,
+    origins: Arc<Mutex<Option<Origins>>>,
 }
+
+/// Every registered origin, and when they were read.
+type Origins = (Millis, Arc<HashSet<String>>);
+
+/// How long the list of origins is believed: registering takes effect after that.
+const ORIGINS_FOR: Millis = 10_000;
 
 /// A row that was checked, and what it says.
 type Checked = (Stored, Arc<Client>);
@@ -102,6 +109,7 @@ impl Clients {
             clock,
             vault,
             checked: Arc::default(),
+            origins: Arc::default(),
         }
     }
 
@@ -305,6 +313,33 @@ impl Clients {
             .find(SQL, params![client, &holder.id])
             .await?
             .is_some())
+    }
+
+    /// The origins of all clients, a few seconds old.
+    ///
+    /// # Errors
+    /// When database or HSM fail.
+    pub async fn origins(&self) -> Result<Arc<HashSet<String>>, Error> {
+        let now = self.clock.now();
+        let known = self
+            .origins
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some((read, origins)) = known
+            && (read..read + ORIGINS_FOR).contains(&now)
+        {
+            return Ok(origins);
+        }
+        let mut origins = HashSet::new();
+        for mut row in self.store.query("SELECT id FROM client", &[]).await? {
+            if let Some(client) = self.find(&ClientId::new(row.get::<String>(0)?)).await? {
+                origins.extend(client.registration.cors_origins.iter().cloned());
+            }
+        }
+        let origins = Arc::new(origins);
+        *self.origins.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, origins.clone()));
+        Ok(origins)
     }
 
     /// Records that somebody did not prove to be this client.

@@ -16,6 +16,8 @@ pub struct ServiceAccess {
     pub holder: Option<HolderId>,
     /// The grant the token came from: a log-in, or a client's own. What was authorised under it ends with it.
     pub grant: String,
+    /// Whether its SADs sign on without being extended: a switch of its registration.
+    pub sad_goes_on: bool,
 }
 
 impl ServiceAccess {
@@ -25,6 +27,7 @@ impl ServiceAccess {
             client,
             holder,
             grant: random_id(),
+            sad_goes_on: false,
         }
     }
 }

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::ClientId;
+
 macro_rules! switches {
     ($($(#[$doc:meta])* $switch:ident $member:ident;)*) => {
         /// One of them.
@@ -70,6 +72,15 @@ switches! {
     PagingInV2 paging_in_v2;
     /// `scal` and `response_id` beside `SCAL` and `responseID` (eudi-lib-ios-rqes-csc-swift).
     LowerCaseScal lower_case_scal;
+}
+
+/// Counts that a client needed one of them: what nobody needs can be switched off.
+pub fn used(client: &ClientId, switch: Switch) {
+    let labels = [
+        ("client", client.to_string()),
+        ("switch", switch.name().to_owned()),
+    ];
+    metrics::counter!("csc_leniency_total", &labels).increment(1);
 }
 
 #[expect(

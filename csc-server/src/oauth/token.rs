@@ -187,6 +187,7 @@ impl Tokens {
             client: ClientId::new(row.get::<String>(0)?),
             holder,
             grant: row.get(5)?,
+            sad_goes_on: false,
         })
     }
 
@@ -210,7 +211,7 @@ impl Tokens {
                 if let Some(mut row) = used {
                     let holder = row.optional::<String>(1)?.map(HolderId::new);
                     let client = ClientId::new(row.get::<String>(0)?);
-                    let access = ServiceAccess { client, holder, grant: row.get(2)? };
+                    let access = ServiceAccess { client, holder, grant: row.get(2)?, sad_goes_on: false };
                     let spent = Event::TokenSpent {
                         client: access.client.to_string(),
                         grant: access.grant.clone(),

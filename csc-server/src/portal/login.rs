@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::{
+    Extension,
     extract::State,
     response::{IntoResponse, Redirect, Response},
 };
@@ -13,7 +14,7 @@ use super::{
     problem::Problem,
     visitor::{self, Visitor, parameter, with_cookie},
 };
-use crate::{app::App, holder, ids::ClientId};
+use crate::{app::App, holder, ids::ClientId, listener::PeerAddress, rates};
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -67,12 +68,21 @@ pub(super) async fn show(State(app): State<App>, visitor: Visitor, uri: Uri) -> 
 /// Logs in: the secret of the browser changes, and the session that was there ends.
 pub(super) async fn decide(
     State(app): State<App>,
+    peer: Option<Extension<PeerAddress>>,
     visitor: Visitor,
     posted: Posted,
 ) -> Result<Response, Problem> {
     let Goal(next) = Goal::parse(posted.get("next"));
     let user_name = posted.get("user").unwrap_or_default();
     let password = posted.exact("password").unwrap_or_default();
+    let address = peer.map(|Extension(PeerAddress(peer))| peer.ip());
+    match app.rates.log_in(user_name, address).await {
+        Ok(()) => {}
+        Err(rates::Error::TooOften { .. }) => {
+            return Ok(page(&app, &visitor, next, user_name.to_owned(), true));
+        }
+        Err(rates::Error::Store(error)) => return Err(holder::Error::Store(error).into()),
+    }
     let client = ClientId::direct();
     let holder = match app.accounts.log_in(user_name, password, &client).await {
         Ok(holder) => holder,

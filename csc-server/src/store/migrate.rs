@@ -7,7 +7,7 @@ use super::{
 use crate::params;
 
 /// Each step in both dialects; they differ in BLOB and BYTEA only.
-const STEPS: [(&str, &str); 4] = [
+const STEPS: [(&str, &str); 5] = [
     (
         include_str!("migrations/sqlite/0001_start.sql"),
         include_str!("migrations/postgres/0001_start.sql"),
@@ -23,6 +23,10 @@ const STEPS: [(&str, &str); 4] = [
     (
         include_str!("migrations/sqlite/0005_question.sql"),
         include_str!("migrations/postgres/0005_question.sql"),
+    ),
+    (
+        include_str!("migrations/sqlite/0006_rate.sql"),
+        include_str!("migrations/postgres/0006_rate.sql"),
     ),
 ];
 

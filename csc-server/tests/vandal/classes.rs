@@ -49,6 +49,7 @@ const REST: &str =
     "a session that is kept from ending by rest still wants its secret, and ends with the shift";
 const RESULT: &str = "a result says itself, under a key that is sealed for its row, whose it is and until when: with another row it is late, lost or refused, never somebody else's";
 const TOLD: &str = "a client is told at places of its registration only, which are looked up when it is told; what is told is an identifier";
+const COUNT: &str = "a count of this minute: who changes it lets more requests in, or fewer; what a request may do is decided elsewhere";
 const INDEX: &str = "an index: a checkpoint that is made by a false one is found to be bad";
 
 /// Table, column, class.
@@ -58,6 +59,9 @@ pub(crate) const CLASSES: &[(&str, &str, Class)] = &[
         "version",
         Free("with another the service does not start"),
     ),
+    ("rate", "subject", Free(COUNT)),
+    ("rate", "minute", Free(COUNT)),
+    ("rate", "used", Free(COUNT)),
     ("store_version", "version", Free(VERSIONS)),
     ("store_version", "announced", Free(VERSIONS)),
     ("store_version", "made", Free(VERSIONS)),

@@ -1,6 +1,6 @@
 //! auth/login (CSC v1 11.2, v2 11.2): a holder logs in by HTTP Basic, or with a refresh token.
 
-use axum::{Json, extract::State};
+use axum::{Extension, Json, extract::State};
 use http::HeaderMap;
 use serde_json::{Value, json};
 
@@ -12,6 +12,7 @@ use crate::{
     },
     app::App,
     ids::ClientId,
+    listener::PeerAddress,
     oauth::{
         ServiceAccess,
         token::{self, Issued},
@@ -21,6 +22,7 @@ use crate::{
 /// Handles the call.
 pub(crate) async fn handle(
     State(app): State<App>,
+    peer: Option<Extension<PeerAddress>>,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Json<Value>, Fault> {
@@ -31,6 +33,8 @@ pub(crate) async fn handle(
         (None, false) | (Some(Err(BasicError::Header)), false) => return Err(Fault::LoginHeader),
         (Some(Err(BasicError::Pair)), false) => return Err(Fault::LoginPair),
         (Some(Ok((user_name, password))), false) => {
+            let address = peer.map(|Extension(PeerAddress(peer))| peer.ip());
+            app.rates.log_in(&user_name, address).await?;
             let client = ClientId::direct();
             let holder = app.accounts.log_in(&user_name, &password, &client).await?;
             app.tokens

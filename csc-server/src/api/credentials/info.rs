@@ -23,5 +23,7 @@ pub(crate) async fn handle(
     let detail = Detail::read(&params, app.info.lang.as_str())?;
     params.check_free_text()?;
     let credential = Credential::owned_by(&app.store, &access, &id).await?;
-    Ok(Json(view(&app, &credential, &detail, call.version).await?))
+    let mut view = view(&app, &credential, &detail, call.version).await?;
+    params.leniency.describe(&mut view);
+    Ok(Json(view))
 }

@@ -13,7 +13,7 @@ use crate::{
     app::App,
     credential::Credential,
     ids::HolderId,
-    oauth::ServiceAccess,
+    oauth::{ServiceAccess, switches::Switch},
 };
 
 /// The most credentials of one page.
@@ -32,14 +32,7 @@ pub(crate) async fn handle(
     params.check_free_text()?;
     match call.version {
         Version::V1 => {
-            // Missing or useless: the server's own maximum, and no error (CSC v1 11.4).
-            let limit = params
-                .hint("maxResults")
-                .and_then(|limit| u32::try_from(limit).ok());
-            let limit = limit
-                .filter(|limit| (1..=PAGE).contains(limit))
-                .unwrap_or(PAGE);
-            let after = page_start(params.optional_string("pageToken")?)?;
+            let (limit, after) = page(&params)?;
             let holder = holder(&app, &access, user).await?;
             let mut found = Credential::of_holder(&app.store, &holder, &after, limit + 1).await?;
             let more = found.len() > limit as usize;
@@ -60,8 +53,17 @@ pub(crate) async fn handle(
                 (params.flag("credentialInfo")?, params.flag("onlyValid")?);
             let holder = holder(&app, &access, user).await?;
             let now = app.clock.now();
+            let asked = params.has("maxResults") || params.has("pageToken");
+            let paged = asked && params.leniency.has(Switch::PagingInV2);
             // Without paging in v2 the bound stands for all.
-            let mut found = Credential::of_holder(&app.store, &holder, "", 10 * PAGE).await?;
+            let (limit, after) = match paged {
+                true => page(&params)?,
+                false => (10 * PAGE, String::new()),
+            };
+            let mut found = Credential::of_holder(&app.store, &holder, &after, limit + 1).await?;
+            let more = found.len() > limit as usize;
+            found.truncate(limit as usize);
+            let last = found.last().map(|credential| credential.id.to_string());
             found.retain(|credential| !only_valid || app.keys.may_sign(credential, now).is_ok());
             let ids: Vec<_> = found
                 .iter()
@@ -71,6 +73,9 @@ pub(crate) async fn handle(
             let Some(members) = answer.as_object_mut() else {
                 return Ok(Json(answer));
             };
+            if let (true, true, Some(last)) = (paged, more, last) {
+                members.insert("nextPageToken".into(), json!(last));
+            }
             if only_valid {
                 members.insert("onlyValid".into(), json!(true));
             }
@@ -78,6 +83,7 @@ pub(crate) async fn handle(
                 let mut infos = Vec::new();
                 for credential in &found {
                     let mut info = view(&app, credential, &detail, Version::V2).await?;
+                    params.leniency.describe(&mut info);
                     info.insert("credentialID".into(), json!(credential.id.as_str()));
                     infos.push(info);
                 }
@@ -107,6 +113,17 @@ async fn holder(app: &App, access: &ServiceAccess, user: Option<&str>) -> Result
             }
         }
     }
+}
+
+/// How many credentials, and after which one. Missing or useless, a number is the server's own maximum, and no error (CSC v1 11.4).
+fn page(params: &Params) -> Result<(u32, String), Fault> {
+    let limit = params
+        .hint("maxResults")
+        .and_then(|limit| u32::try_from(limit).ok());
+    let limit = limit
+        .filter(|limit| (1..=PAGE).contains(limit))
+        .unwrap_or(PAGE);
+    Ok((limit, page_start(params.optional_string("pageToken")?)?))
 }
 
 /// A page token is the last identifier of the page before.

@@ -1,15 +1,15 @@
 //! credentials/sendOTP (CSC v1 11.8): sends a code to the holder.
 
-use axum::extract::State;
+use axum::{Extension, extract::State};
 use http::StatusCode;
 
 use crate::{
-    api::{fault::Fault, params::Params},
+    api::{fault::Fault, leniency::Caller, params::Params},
     app::App,
     credential::Credential,
     factor::Purpose,
     ids::CredentialId,
-    oauth::ServiceAccess,
+    oauth::{ServiceAccess, switches::Switch},
 };
 
 /// Handles the call. A factor that makes its codes by itself has nothing to send: `Invalid parameter credentialID`.
@@ -23,6 +23,20 @@ pub(crate) async fn handle(
     let credential = Credential::owned_by(&app.store, &access, &id).await?;
     send(&app, &access, &credential).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Handles the call in v2, where the specification does not have it (CSC v2 11 names it in a table only).
+pub(crate) async fn handle_in_v2(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    access: Result<ServiceAccess, Fault>,
+    params: Result<Params, Fault>,
+) -> Result<StatusCode, Fault> {
+    let access = access.map_err(|_| Fault::NotImplemented)?;
+    match caller.may(&app, Switch::SendOtpInV2).await? {
+        true => handle(State(app), access, params?).await,
+        false => Err(Fault::NotImplemented),
+    }
 }
 
 /// Sends a code for this credential; also what getChallenge does.

@@ -14,8 +14,10 @@ use zeroize::Zeroizing;
 
 use crate::{
     api::{
+        basic::basic,
         dialect::{Method, Version},
         fault::Fault,
+        leniency,
     },
     app::App,
 };
@@ -43,7 +45,7 @@ impl Form {
 impl FromRequest<App> for Form {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, _app: &App) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
         let headers = request.headers().clone();
         let content_type = headers
             .get(header::CONTENT_TYPE)
@@ -51,9 +53,17 @@ impl FromRequest<App> for Form {
         let media_type = content_type
             .and_then(|value| value.split(';').next())
             .map(str::trim);
-        if !media_type.is_some_and(|media_type| {
+        let in_url = match request.uri().query() {
+            Some(query) => {
+                let named = basic(&headers).and_then(|pair| Some(pair.ok()?.0));
+                leniency::query(app, query, named).await?
+            }
+            None => Vec::new(),
+        };
+        let is_form = media_type.is_some_and(|media_type| {
             media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-        }) {
+        });
+        if !is_form && in_url.is_empty() {
             return Err(Refusal::malformed());
         }
         let body = Limited::new(request.into_body(), FORM)
@@ -62,11 +72,9 @@ impl FromRequest<App> for Form {
             .map_err(|_| Refusal::malformed())?;
         let body = body.to_bytes();
         let mut members = HashMap::new();
-        for (name, value) in url::form_urlencoded::parse(&body) {
-            if members
-                .insert(name.into_owned(), Zeroizing::new(value.into_owned()))
-                .is_some()
-            {
+        let in_body = url::form_urlencoded::parse(&body).into_owned();
+        for (name, value) in in_body.chain(in_url) {
+            if members.insert(name, Zeroizing::new(value)).is_some() {
                 return Err(Refusal::malformed());
             }
         }

@@ -9,6 +9,7 @@ use crate::{
         algorithms,
         dialect::{Call, Version},
         fault::Fault,
+        leniency::Caller,
         params::Params,
     },
     app::App,
@@ -21,6 +22,7 @@ use crate::{
 pub(crate) async fn handle(
     State(app): State<App>,
     Extension(call): Extension<Call>,
+    Extension(caller): Extension<Caller>,
     access: ServiceAccess,
     params: Params,
 ) -> Result<Json<Value>, Fault> {
@@ -40,6 +42,7 @@ pub(crate) async fn handle(
     };
     params.check_free_text()?;
     let scheme = algorithms::scheme(call.version, sign_algo, sign_params, hash_algo)?;
+    let hashes_asked = hashes.len();
     let digests = hashes.into_iter().map(|hash| hash.digest(scheme.digest()));
     let digests = digests
         .collect::<Option<_>>()
@@ -51,6 +54,9 @@ pub(crate) async fn handle(
     }
     if !credential.key.algorithm.allows(scheme) {
         return Err(Fault::Invalid("signAlgoParams"));
+    }
+    if let Some(client) = caller.client(&app).await? {
+        app.rates.signatures(&client, hashes_asked).await?;
     }
     let order = SignOrder { scheme, digests };
     let client = access.client.clone();
