@@ -12,6 +12,7 @@ impl Default for Settings {
             ("server.public_url", r#""https://localhost:8443""#),
             ("server.certificate", r#""tls/server.pem""#),
             ("server.private_key", r#""tls/server.key""#),
+            ("server.client_certificates", "true"),
             ("admin.listen", r#""127.0.0.2:0""#),
             ("info.name", r#""Conformance Test Signing""#),
             ("info.logo", r#""https://sign.example/logo.png""#),

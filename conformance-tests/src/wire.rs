@@ -73,25 +73,40 @@ pub fn digests(digests: &[Digest]) -> Value {
         .collect()
 }
 
+fn builder(trusted: &Certificate) -> reqwest::ClientBuilder {
+    // Connections of a pool would belong to the runtime of the test that opened them.
+    reqwest::Client::builder()
+        .tls_certs_only([trusted.clone()])
+        .pool_max_idle_per_host(0)
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(60))
+}
+
 /// A listener of the service.
 #[derive(Clone)]
 pub struct Api {
     base: String,
     client: reqwest::Client,
+    trusted: Certificate,
 }
 
 impl Api {
     pub(crate) fn new(base: String, trusted: &Certificate) -> Self {
-        // Connections of a pool would belong to the runtime of the test that opened them.
-        let client = reqwest::Client::builder()
-            .tls_certs_only([trusted.clone()])
-            .pool_max_idle_per_host(0)
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(60))
-            .build();
+        let client = builder(trusted).build();
         Self {
             base,
             client: client.expect("an HTTP client"),
+            trusted: trusted.clone(),
+        }
+    }
+
+    /// The same listener, to which each connection shows this certificate: PEM, with its key.
+    pub fn showing(&self, pem: &str) -> Self {
+        let identity = reqwest::Identity::from_pem(pem.as_bytes()).expect("a certificate");
+        let client = builder(&self.trusted).identity(identity).build();
+        Self {
+            client: client.expect("an HTTP client"),
+            ..self.clone()
         }
     }
 

@@ -130,6 +130,31 @@ const BOTH: [Row; 9] = [
 /// The holder's SAD, presented by a client that it was not given to.
 const SAD: &str = "400 Invalid parameter SAD";
 
+/// Where metadata of the authorization server are.
+const WELL_KNOWN: [&str; 2] = [
+    "/.well-known/oauth-authorization-server",
+    "/.well-known/openid-configuration",
+];
+/// Without a client there is nobody to go back to.
+const UNREGISTERED: &str = "400 This application is not registered.";
+/// These clients are not registered for the code flow.
+const PUSH: [&str; 6] = [
+    "400 Missing parameter client_id",
+    "400 Invalid parameter redirect_uri",
+    "400 Invalid parameter redirect_uri",
+    NO_CLIENT,
+    NO_CLIENT,
+    NO_CLIENT,
+];
+const REVOKE: [&str; 6] = [
+    "400 Missing parameter client_id",
+    UNKNOWN,
+    "204",
+    NO_CLIENT,
+    NO_CLIENT,
+    NO_CLIENT,
+];
+
 /// Routes with their whole path.
 const SINGLE: &[Row] = &[
     ("GET", "/approve/{link}", Asks::Page, ["404"; 6]),
@@ -197,6 +222,37 @@ const SINGLE: &[Row] = &[
             NO_CLIENT,
         ],
     ),
+    ("GET", "/oauth2/authorize", Asks::Page, [UNREGISTERED; 6]),
+    ("GET", "//oauth2/authorize", Asks::Page, [UNREGISTERED; 6]),
+    (
+        "POST",
+        "/oauth2/pushed_authorize",
+        Asks::ClientCredentials,
+        PUSH,
+    ),
+    (
+        "POST",
+        "//oauth2/pushed_authorize",
+        Asks::ClientCredentials,
+        PUSH,
+    ),
+    (
+        "POST",
+        "//oauth2/token",
+        Asks::ClientCredentials,
+        [
+            "400 Missing parameter client_id",
+            "200",
+            "200",
+            NO_CLIENT,
+            NO_CLIENT,
+            NO_CLIENT,
+        ],
+    ),
+    ("POST", "//oauth2/revoke", Asks::RevokeAsClient, REVOKE),
+    ("POST", "/revoke", Asks::RevokeAsClient, REVOKE),
+    ("GET", WELL_KNOWN[0], Asks::Page, ["200"; 6]),
+    ("GET", WELL_KNOWN[1], Asks::Page, ["200"; 6]),
     ("GET", "/openapi.json", Asks::Page, ["200"; 6]),
     // A page knows a browser's cookie and no token.
     ("GET", "/portal", Asks::Page, ["303"; 6]),

@@ -155,7 +155,7 @@ async fn the_token_endpoint_refuses_what_its_table_says() {
     token_of(bed, &[id, secret])
         .await
         .refused("Missing parameter grant_type");
-    for unserved in ["password", "authorization_code", "implicit"] {
+    for unserved in ["password", "implicit"] {
         token_of(bed, &[("grant_type", unserved), id, secret])
             .await
             .refused("Invalid parameter grant_type");

@@ -7,6 +7,7 @@ use hsm_adapter::{Cost, Issuer, Stretcher, Vault};
 use tokio::sync::Semaphore;
 
 use crate::{
+    authorization::{self, Authorizations},
     clock::Clock,
     config::{self, Config},
     credential::{self, Keys},
@@ -59,6 +60,7 @@ pub struct App {
     pub questions: Questions,
     pub operations: Operations,
     pub tsa: Tsa,
+    pub authorizations: Authorizations,
     pub time: TimeTrust,
     pub rates: Rates,
     pub limits: Limits,
@@ -101,7 +103,6 @@ impl App {
             vault.clone(),
             factor_policy(config),
         );
-        let policy = credential_policy(config);
         let accounts = Accounts::new(store.clone(), clock.clone(), vault.clone(), stretcher);
         let clients = Clients::new(store.clone(), clock.clone(), vault.clone());
         let keys = Keys::new(
@@ -109,9 +110,30 @@ impl App {
             clock.clone(),
             vault.clone(),
             factors.clone(),
-            policy,
+            credential_policy(config),
         );
-        let public_url = config.server.public_url.as_str().trim_end_matches('/');
+        let public_url: Arc<str> = config
+            .server
+            .public_url
+            .as_str()
+            .trim_end_matches('/')
+            .into();
+        let parts = authorization::Parts {
+            accounts: accounts.clone(),
+            clients: clients.clone(),
+            tokens: Tokens::new(
+                store.clone(),
+                clock.clone(),
+                vault.clone(),
+                config.lifetime.access_token,
+                config.lifetime.refresh_token,
+            ),
+            keys: keys.clone(),
+            factors: factors.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+            vault: vault.clone(),
+        };
         Self {
             questions: Questions {
                 store: store.clone(),
@@ -126,10 +148,9 @@ impl App {
                     max_per_hour: config.question.max_per_hour,
                 },
                 channel: Arc::new(question::Mail {
-                    public_url: public_url.to_owned(),
+                    public_url: public_url.to_string(),
                 }),
             },
-            accounts,
             sessions: Sessions::new(
                 store.clone(),
                 clock.clone(),
@@ -137,14 +158,14 @@ impl App {
                 config.lifetime.session_idle,
                 config.lifetime.session,
             ),
-            clients,
-            tokens: Tokens::new(
-                store.clone(),
-                clock.clone(),
-                vault.clone(),
-                config.lifetime.access_token,
-                config.lifetime.refresh_token,
+            tokens: parts.tokens.clone(),
+            authorizations: Authorizations::new(
+                parts,
+                authorization_policy(config),
+                public_url.clone(),
             ),
+            accounts,
+            clients,
             keys,
             signer: Signer::new(store.clone(), clock.clone(), vault.clone()),
             factors,
@@ -167,7 +188,7 @@ impl App {
             },
             turns: Arc::new(Semaphore::new(config.document.at_once as usize)),
             info: Arc::new(config.info.clone()),
-            public_url: public_url.into(),
+            public_url,
             ca_certificate: ca_certificate.into(),
             store,
             clock,
@@ -188,12 +209,23 @@ pub fn factor_policy(config: &Config) -> factor::Policy {
     }
 }
 
+/// The policy of `[lifetime]` for authorization requests.
+pub fn authorization_policy(config: &Config) -> authorization::Policy {
+    authorization::Policy {
+        request_lifetime: config.lifetime.request,
+        push_lifetime: Duration::from_secs(60),
+        code_lifetime: config.lifetime.code,
+        documents: config.credential.multisign as usize,
+    }
+}
+
 /// The policy of `[pin]` and `[lifetime]`.
 pub fn credential_policy(config: &Config) -> credential::Policy {
     credential::Policy {
         max_pin_failures: config.pin.max_failures,
         sad_lifetime: config.lifetime.sad,
         authorization_lifetime: config.lifetime.authorization,
+        code_lifetime: config.lifetime.code,
         algorithms: config.algorithms,
     }
 }

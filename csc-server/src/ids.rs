@@ -24,7 +24,8 @@ pub fn random_id() -> String {
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+        #[serde(transparent)]
         pub struct $name(String);
 
         impl $name {
@@ -96,8 +97,12 @@ identifier! {
     OperationId
 }
 identifier! {
-    /// An activation: today always a SAD.
+    /// An activation: a SAD, a code, a credential token.
     ActivationId
+}
+identifier! {
+    /// An authorization request of a client.
+    RequestId
 }
 
 impl ClientId {

@@ -3,7 +3,7 @@
 //! One request reads straight down, each folder using only folders below it:
 //!
 //! ```text
-//! api → portal → app → worker → signing → credential → oauth → factor → holder → operator → password, otp → jobs → notify → audit → sealed
+//! api → portal → app → authorization → worker → signing → credential → oauth → factor → holder → operator → password, otp → jobs → notify → audit → sealed
 //!       rotation ↗   enrolment → ca                                        → store; everything → config, clock, ids, actor
 //! ```
 //!
@@ -15,6 +15,7 @@ pub mod admin;
 pub mod api;
 pub mod app;
 pub mod audit;
+pub mod authorization;
 pub mod ca;
 pub mod clock;
 pub mod commands;

@@ -24,6 +24,10 @@ pub use tls::TlsFiles;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
 
+/// The certificate that a peer showed and has the key of, DER: an extension of each request of its connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerCertificate(pub Arc<[u8]>);
+
 /// What peers may hold, and for how long.
 #[derive(Clone, Debug)]
 pub struct Limits {

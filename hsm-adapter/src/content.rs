@@ -17,7 +17,7 @@ pub struct Content {
     pub version: u8,
     /// Identifier of the activation.
     pub id: String,
-    /// What it is: `sad`; a mandate has [`Terms`](crate::Terms) instead.
+    /// What it is: `sad`, `code` or `token`; a mandate has [`Terms`](crate::Terms) instead.
     pub kind: String,
     /// Whose key.
     pub holder: String,
@@ -29,6 +29,9 @@ pub struct Content {
     pub certificate: String,
     /// The client it was given to.
     pub client: String,
+    /// What else belongs to it: the request that a code answers, the key that a token is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<String>,
     /// Digest algorithm of `hashes`, when the client named one.
     pub digest: Option<DigestAlgorithm>,
     /// What `hashes` are digests of, when the client said.

@@ -33,6 +33,8 @@ pub enum Fault {
     InvalidToken,
     /// A token that was good once.
     ExpiredToken,
+    /// A token that is good, but not for this.
+    Scope,
     /// `Authorization` of auth/login is not `Basic …`.
     LoginHeader,
     /// Basic credentials without a colon.
@@ -113,6 +115,11 @@ impl Fault {
                 StatusCode::UNAUTHORIZED,
                 "expired_token",
                 "The access or refresh token is expired or has been revoked.".into(),
+            ),
+            Self::Scope => (
+                StatusCode::FORBIDDEN,
+                "unauthorized_client",
+                "The client is not authorized to use this method.".into(),
             ),
             Self::LoginHeader => {
                 let text = format!("Malformed authentication parameter{full_stop}");
@@ -434,7 +441,7 @@ impl From<token::Error> for Fault {
     fn from(error: token::Error) -> Self {
         match error {
             token::Error::Unknown => Self::InvalidToken,
-            token::Error::Expired => Self::ExpiredToken,
+            token::Error::Expired | token::Error::Reused(_) => Self::ExpiredToken,
             token::Error::Store(error) => error.into(),
             token::Error::Random(error) => error.into(),
         }

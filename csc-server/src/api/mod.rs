@@ -10,6 +10,7 @@ mod bearer;
 mod cors;
 mod credentials;
 pub mod dialect;
+mod dpop;
 pub mod fault;
 mod info;
 mod json;

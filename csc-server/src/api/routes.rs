@@ -56,9 +56,28 @@ fn methods(time: &TimeTrust) -> Routes<App> {
     Routes::new()
         .nest("/csc/v1", csc(Version::V1, time))
         .nest("/csc/v2", csc(Version::V2, time))
-        .post("/oauth2/token", oauth2::token::handle)
-        .post("/oauth2/revoke", oauth2::revoke::handle)
+        .merge(as_server("/oauth2"))
+        // Some clients take a base URI for one that ends in a slash, or look for revocation beside it.
+        .merge(as_server("//oauth2"))
+        .post("/revoke", oauth2::revoke::handle)
+        .get(
+            "/.well-known/oauth-authorization-server",
+            oauth2::metadata::handle,
+        )
+        .get(
+            "/.well-known/openid-configuration",
+            oauth2::metadata::handle,
+        )
         .get("/openapi.json", openapi::handle)
+}
+
+/// The endpoints of the authorization server.
+fn as_server(base: &str) -> Routes<App> {
+    Routes::new()
+        .get(&format!("{base}/authorize"), oauth2::authorize::handle)
+        .post(&format!("{base}/pushed_authorize"), oauth2::authorize::push)
+        .post(&format!("{base}/token"), oauth2::token::handle)
+        .post(&format!("{base}/revoke"), oauth2::revoke::handle)
 }
 
 fn csc(version: Version, time: &TimeTrust) -> Routes<App> {

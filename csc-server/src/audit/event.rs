@@ -228,6 +228,13 @@ pub enum Event {
         /// SHA-256 of it.
         token: String,
     },
+    /// A refresh token or a code that was used before: everything of the grant ends.
+    TokenReused {
+        client: String,
+        grant: String,
+        /// SHA-256 of it.
+        token: String,
+    },
     TokenRevoked {
         client: String,
         grant: String,
@@ -316,6 +323,34 @@ pub enum Event {
         hashes: Vec<String>,
         expires: i64,
         record: String,
+    },
+    /// What a holder approved on our page, on its way to the client through his browser.
+    CodeIssued {
+        activation: String,
+        credential: String,
+        client: String,
+        count: u32,
+        hashes: Vec<String>,
+        expires: i64,
+        record: String,
+    },
+    /// The code, which is good no more, became a credential token.
+    CodeTraded {
+        code: String,
+        code_version: i64,
+        activation: String,
+        credential: String,
+        client: String,
+        count: u32,
+        hashes: Vec<String>,
+        expires: i64,
+        record: String,
+    },
+    /// Somebody has what was used already: all of the grant ends.
+    CodeReused {
+        activation: String,
+        credential: String,
+        client: String,
     },
     SadExtended {
         activation: String,
@@ -414,6 +449,8 @@ pub enum Event {
         derived: Vec<String>,
         version: i64,
         remaining: i64,
+        /// Of the activation from here on.
+        state: String,
         positions: Vec<u32>,
     },
     /// Before the answer leaves.

@@ -63,6 +63,7 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
     let tls = TlsFiles {
         certificate: config.server.certificate.clone(),
         private_key: config.server.private_key.clone(),
+        ask_clients: config.server.client_certificates,
     };
     let public = Listener::bind(config.server.listen, Some(tls)).await?;
     let private = Listener::bind(config.admin.listen, None).await?;

@@ -28,6 +28,12 @@ pub struct Lifetime {
     /// The longest a client may say.
     #[serde(deserialize_with = "value::duration")]
     pub longest_result: Duration,
+    /// An authorization code. At most one minute (RFC 6749 4.1.2 allows ten).
+    #[serde(deserialize_with = "value::duration")]
+    pub code: Duration,
+    /// An authorization request, from the browser's arrival to the holder's answer. At most one hour.
+    #[serde(deserialize_with = "value::duration")]
+    pub request: Duration,
     /// A one-time password that was sent. At most ten minutes (OWASP ASVS 6.6.2).
     #[serde(deserialize_with = "value::duration")]
     pub otp: Duration,
@@ -48,6 +54,8 @@ impl Default for Lifetime {
             authorization: Duration::from_secs(30 * 60),
             result: Duration::from_secs(3600),
             longest_result: Duration::from_secs(24 * 3600),
+            code: Duration::from_secs(60),
+            request: Duration::from_secs(10 * 60),
             otp: Duration::from_secs(300),
             session_idle: Duration::from_secs(15 * 60),
             session: Duration::from_secs(8 * 3600),
@@ -72,6 +80,18 @@ impl Lifetime {
             self.sad,
             Duration::from_secs(2 * 3600),
             "write at most 2h",
+        )?;
+        at_most(
+            "lifetime.code",
+            self.code,
+            Duration::from_secs(60),
+            "write at most 1m",
+        )?;
+        at_most(
+            "lifetime.request",
+            self.request,
+            Duration::from_secs(3600),
+            "write at most 1h",
         )?;
         at_most(
             "lifetime.otp",

@@ -23,6 +23,9 @@ pub struct Server {
     pub certificate: PathBuf,
     /// TLS private key, PEM, readable by the service only.
     pub private_key: PathBuf,
+    /// Whether TLS asks clients for a certificate of theirs, for those that prove by one who they are (RFC 8705).
+    #[serde(default)]
+    pub client_certificates: bool,
     /// How long a request may take, from its head to its answer.
     #[serde(default = "request_timeout", deserialize_with = "value::duration")]
     pub request_timeout: Duration,

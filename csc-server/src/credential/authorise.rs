@@ -1,9 +1,11 @@
-//! The explicit mode: PIN and OTP come with the call (CSC v1 11.6, v2 11.6).
+//! Both factors for exactly one order: with the call (CSC v1 11.6, v2 11.6), or on our own pages.
+
+use std::time::Duration;
 
 use hsm_adapter::{Content, Factor as Proven, Pin, Secret, version_of};
 
 use super::{
-    Credential, Error, Keys, Mode, Order,
+    Credential, Error, Keys, Kind, Mode, Order,
     refusal::{Asked, refused},
     sad,
 };
@@ -25,6 +27,17 @@ pub struct Approval {
     pub pin: Pin,
     /// What he has.
     pub otp: Otp,
+}
+
+/// What an approval becomes.
+pub(super) struct Form {
+    pub(super) kind: Kind,
+    pub(super) purpose: Purpose,
+    /// What else belongs to it.
+    pub(super) bound: Option<String>,
+    pub(super) lifetime: Duration,
+    /// Until when it may be extended.
+    pub(super) ends_after: Duration,
 }
 
 /// A SAD that was just issued: the only time its value exists on this side.
@@ -52,8 +65,35 @@ impl Keys {
         order: &Order,
         approval: Approval,
     ) -> Result<Issued, Error> {
+        let form = Form {
+            kind: Kind::Sad,
+            // Asked on our own page, a code is for these signatures alone.
+            purpose: match credential.mode {
+                Mode::Implicit => Purpose::Approve(order.fingerprint()),
+                Mode::Explicit | Mode::Code | Mode::Automatic => Purpose::Sign,
+            },
+            bound: None,
+            lifetime: self.policy.sad_lifetime,
+            ends_after: self.policy.authorization_lifetime,
+        };
+        self.authorise_as(access, credential, order, approval, form)
+            .await
+    }
+
+    /// The same, for a SAD or a code.
+    pub(super) async fn authorise_as(
+        &self,
+        access: &ServiceAccess,
+        credential: &Credential,
+        order: &Order,
+        approval: Approval,
+        form: Form,
+    ) -> Result<Issued, Error> {
         let now = self.clock.now();
-        match self.approve(access, credential, order, approval, now).await {
+        let approved = self
+            .approve(access, credential, order, approval, form, now)
+            .await;
+        match approved {
             Ok(issued) => Ok(issued),
             Err(error) => {
                 let asked = Asked::Sad(Act::Authorize);
@@ -105,21 +145,17 @@ impl Keys {
         credential: &Credential,
         order: &Order,
         approval: Approval,
+        form: Form,
         now: Millis,
     ) -> Result<Issued, Error> {
         if credential.mode == Mode::Automatic {
             return Err(Error::WrongMode);
         }
         self.may_sign(credential, now)?;
-        // Asked on our own page, a code is for these signatures alone.
-        let purpose = match credential.mode {
-            Mode::Implicit => Purpose::Approve(order.fingerprint()),
-            Mode::Explicit | Mode::Code | Mode::Automatic => Purpose::Sign,
-        };
         let factor = self.factor(credential).await?;
         let claim = self
             .factors
-            .judge(&factor, credential, &approval.otp, purpose)
+            .judge(&factor, credential, &approval.otp, form.purpose)
             .await?;
         let client = &access.client;
         let asked = Event::AuthzAsked {
@@ -144,12 +180,13 @@ impl Keys {
         let content = Content {
             version: 1,
             id: id.to_string(),
-            kind: "sad".into(),
+            kind: form.kind.name().into(),
             holder: credential.holder.to_string(),
             credential: credential.id.to_string(),
             generation: credential.key.generation,
             certificate: credential.certificate_hash(),
             client: access.client.to_string(),
+            bound: form.bound.clone(),
             digest: order.digest(),
             hash_type: order.hash_type(),
             hashes: order.hashes().iter().map(super::Hash::hex).collect(),
@@ -159,7 +196,7 @@ impl Keys {
                 proven("pin", credential.id.as_str()),
             ],
             issued: now,
-            expires: now + sad::millis(self.policy.sad_lifetime),
+            expires: now + sad::millis(form.lifetime),
         };
         let octets =
             serde_json::to_vec(&content).map_err(|_| StoreError::Corrupt("an activation"))?;
@@ -169,8 +206,11 @@ impl Keys {
             .await
         {
             Ok(wrapped) => {
-                self.issue(&id, &content, octets, wrapped, &secret, credential, access)
-                    .await?;
+                let ends = now + sad::millis(form.ends_after);
+                self.issue(
+                    &id, &content, octets, wrapped, &secret, credential, access, form.kind, ends,
+                )
+                .await?;
                 self.refresh_seal(credential, &approval.pin).await;
                 Ok(Issued {
                     sad: sad::wire(&id, &secret),
@@ -251,18 +291,19 @@ impl Keys {
         secret: &Secret,
         credential: &Credential,
         access: &ServiceAccess,
+        kind: Kind,
+        ends: Millis,
     ) -> Result<(), StoreError> {
         let (id, content, credential) = (id.clone(), content.clone(), credential.clone());
         let ServiceAccess { client, grant, .. } = access.clone();
         let secret_hash = sad::secret_hash(secret);
-        let ends = content.issued + sad::millis(self.policy.authorization_lifetime);
         self.store
             .write(async move |tx| {
                 sad::pin_was_right(tx, &credential, &client, content.issued).await?;
                 tx.execute(
                     "INSERT INTO activation (id, version, kind, credential, client, grant_id, secret_hash, content, wrapped, masters, state, remaining,
                          expires, ends, created)
-                     VALUES ($1, 1, 'sad', $2, $3, $11, $4, $5, $6, $12, 'active', $7, $8, $9, $10)",
+                     VALUES ($1, 1, $13, $2, $3, $11, $4, $5, $6, $12, 'active', $7, $8, $9, $10)",
                     params![
                         &id,
                         &credential.id,
@@ -275,18 +316,33 @@ impl Keys {
                         ends,
                         content.issued,
                         grant.as_str(),
-                        version_of([wrapped.as_slice()])
+                        version_of([wrapped.as_slice()]),
+                        kind.name()
                     ],
                 )
                 .await?;
-                let issued = Event::SadIssued {
-                    activation: id.to_string(),
-                    credential: credential.id.to_string(),
-                    client: client.to_string(),
-                    count: content.count,
-                    hashes: content.hashes.clone(),
-                    expires: content.expires,
-                    record: sad::TABLE.record(tx, &id).await?,
+                let (activation, of) = (id.to_string(), credential.id.to_string());
+                let (client, hashes) = (client.to_string(), content.hashes.clone());
+                let record = sad::TABLE.record(tx, &id).await?;
+                let issued = match kind {
+                    Kind::Code => Event::CodeIssued {
+                        activation,
+                        credential: of,
+                        client,
+                        count: content.count,
+                        hashes,
+                        expires: content.expires,
+                        record,
+                    },
+                    Kind::Sad | Kind::Token => Event::SadIssued {
+                        activation,
+                        credential: of,
+                        client,
+                        count: content.count,
+                        hashes,
+                        expires: content.expires,
+                        record,
+                    },
                 };
                 audit::record(tx, content.issued, &credential.pseudonym, &issued);
                 Ok(())

@@ -54,13 +54,7 @@ impl Keys {
     pub async fn end_grant(&self, grant: &str) -> Result<(), StoreError> {
         let (grant, now) = (grant.to_owned(), self.clock.now());
         self.store
-            .write(async move |tx| {
-                const SQL: &str = "UPDATE activation SET state = 'revoked', version = version + 1
-                                   WHERE grant_id = $1 AND state IN ('active', 'spent')
-                                   RETURNING id, credential, client, version, kind";
-                let ended = tx.query(SQL, params![grant.as_str()]).await?;
-                record_ended(tx, ended, now).await
-            })
+            .write(async move |tx| end_grant(tx, &grant, now).await)
             .await
     }
 
@@ -157,6 +151,15 @@ impl Keys {
             Err(Error::WrongState(credential.status.name()))
         }
     }
+}
+
+/// Ends every SAD, code and credential token of a grant.
+pub(super) async fn end_grant(tx: &mut Tx, grant: &str, now: Millis) -> Result<(), StoreError> {
+    const SQL: &str = "UPDATE activation SET state = 'revoked', version = version + 1
+                       WHERE grant_id = $1 AND state IN ('active', 'spent')
+                       RETURNING id, credential, client, version, kind";
+    let ended = tx.query(SQL, params![grant]).await?;
+    record_ended(tx, ended, now).await
 }
 
 /// Ends every SAD of a credential.

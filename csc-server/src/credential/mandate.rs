@@ -343,6 +343,7 @@ impl Keys {
                     derived: &derived,
                     version,
                     remaining,
+                    state: if remaining == 0 { "used" } else { "active" }.to_owned(),
                 };
                 started.mark(tx, now).await?;
                 let used = Event::MandateUsed {

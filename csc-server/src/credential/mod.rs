@@ -4,6 +4,7 @@
 //! gives a SAD, [`Keys::redeem`] counts the SAD down and gives a [`Permit`], and only [`crate::signing::Signer`] takes one.
 
 mod authorise;
+mod code;
 mod expiry;
 pub mod history;
 mod lifecycle;
@@ -24,6 +25,7 @@ use hsm_adapter::{HsmError, Vault, VaultError};
 use subtle::ConstantTimeEq;
 
 pub use authorise::{Approval, Issued};
+pub use code::{Kind, TokenAccess, Traded};
 pub use expiry::Expired;
 pub use mode::Mode;
 pub use order::{Hash, Order, SignOrder, Work};
@@ -156,6 +158,8 @@ pub struct Policy {
     pub sad_lifetime: Duration,
     /// How long a SAD may be extended, from its first issue.
     pub authorization_lifetime: Duration,
+    /// How long an authorization code lives.
+    pub code_lifetime: Duration,
     /// Until when key types may sign.
     pub algorithms: Algorithms,
 }

@@ -1,13 +1,15 @@
 //! What is to be approved, and what is to be signed: the same for every dialect of the wire.
 
 use hsm_adapter::{Digest, DigestAlgorithm, HashType, Scheme, Statement};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{Credential, Error};
 
 /// A digest whose algorithm may not be known yet: CSC v1 names it only when signing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hash(Vec<u8>);
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hash(#[serde(with = "hex::serde")] Vec<u8>);
 
 impl Hash {
     /// `None` when no allowed digest has this length.

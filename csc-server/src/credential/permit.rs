@@ -85,6 +85,8 @@ pub(super) struct Started<'a> {
     pub(super) derived: &'a [String],
     pub(super) version: i64,
     pub(super) remaining: i64,
+    /// Of the activation from here on.
+    pub(super) state: String,
 }
 
 impl Started<'_> {
@@ -107,7 +109,7 @@ impl Started<'_> {
                 )
                 .await?;
             if marked == 0 {
-                // The unit is rolled back: somebody else has set the count back.
+                // The unit is rolled back.
                 return Err(StoreError::Corrupt(
                     "an activation that signed this hash before",
                 ));
@@ -122,6 +124,7 @@ impl Started<'_> {
             derived: self.derived.to_vec(),
             version: self.version,
             remaining: self.remaining,
+            state: self.state.clone(),
             positions: marks.iter().map(|(position, _)| *position).collect(),
         };
         audit::record(tx, now, &credential.pseudonym, &started);

@@ -15,7 +15,7 @@ use hsm_adapter::{Activation, Content, DigestAlgorithm, Secret, version_of};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Credential, Error, Hash, Issued, Keys, Mode, Work, lifecycle,
+    Credential, Error, Hash, Issued, Keys, Kind, Mode, Work, lifecycle,
     permit::{Permit, Started},
     refusal::{Asked, refused},
 };
@@ -41,7 +41,7 @@ pub const TABLE: audit::Table = audit::table!(
     ]
 );
 
-/// A SAD as a client presented it. Prints nothing but its identifier.
+/// A SAD, a code or a credential token as a client presented it. Prints nothing but its identifier.
 #[derive(Debug)]
 pub(super) struct Sad {
     pub(super) id: ActivationId,
@@ -61,7 +61,7 @@ struct Stored {
 
 impl Sad {
     /// From the wire; [`Error::InvalidSad`] when it can be none of ours.
-    fn parse(text: &str) -> Result<Self, Error> {
+    pub(super) fn parse(text: &str) -> Result<Self, Error> {
         let (id, secret) = text.split_once('.').ok_or(Error::InvalidSad)?;
         let secret = Secret::parse(secret).ok_or(Error::InvalidSad)?;
         Ok(Self {
@@ -84,9 +84,16 @@ impl Sad {
             return redeemed.await;
         }
         let store = &keys.store;
-        let stored = self.find(store, &access.client, credential, now).await?;
+        let stored = self.find(store, access, credential, now).await?;
         keys.may_sign(credential, now)?;
-        let positions = positions(&stored.content, &work)?;
+        // A token signs on without being extended: what it signed already, it does not sign again.
+        let spent = stored.spent && access.sad_goes_on;
+        let goes_on = spent || stored.content.kind == Kind::Token.name();
+        let signed = match goes_on {
+            true => signed(store, &self.id).await?,
+            false => Vec::new(),
+        };
+        let positions = positions(&stored.content, &work, &signed)?;
 
         let secret_hash = secret_hash(&self.secret);
         let (id, client, of, request_id) = (
@@ -105,8 +112,7 @@ impl Sad {
             )
             .collect();
         let derived = work.derived();
-        let goes_on = stored.spent && access.sad_goes_on;
-        if goes_on {
+        if spent {
             switches::used(&access.client, Switch::SadGoesOn);
         }
         let redeemed = store
@@ -114,13 +120,13 @@ impl Sad {
                 let counted = tx
                     .find(
                         "UPDATE activation
-                         SET remaining = remaining - $5, state = CASE WHEN remaining = $5 THEN 'used' ELSE 'spent' END,
+                         SET remaining = remaining - $5, state = CASE WHEN remaining = $5 THEN 'used' WHEN kind = 'token' THEN 'active' ELSE 'spent' END,
                              version = version + 1
                          WHERE id = $1 AND secret_hash = $2 AND client = $3 AND credential = $4
                              AND (state = 'active' OR (state = 'spent' AND $7 = 1))
                              AND remaining >= $5 AND expires > $6
-                         RETURNING version, remaining",
-                        params![&id, secret_hash, &client, &of.id, marks.len() as i64, now, i64::from(goes_on)],
+                         RETURNING version, remaining, state",
+                        params![&id, secret_hash, &client, &of.id, marks.len() as i64, now, i64::from(spent)],
                     )
                     .await?;
                 let Some(mut counted) = counted else {
@@ -135,6 +141,7 @@ impl Sad {
                     derived: &derived,
                     version: counted.get(0)?,
                     remaining: counted.get(1)?,
+                    state: counted.get(2)?,
                 };
                 started.mark(tx, now).await?;
                 Ok(true)
@@ -143,6 +150,8 @@ impl Sad {
         match redeemed {
             Ok(true) => {}
             Ok(false) => return Err(Error::InvalidSad),
+            // Another call was faster; of a SAD, somebody else has set the count back.
+            Err(StoreError::Corrupt(_)) if goes_on => return Err(Error::NotAuthorised),
             Err(StoreError::Corrupt(_)) => return Err(Error::Damaged),
             Err(error) => return Err(error.into()),
         }
@@ -160,7 +169,7 @@ impl Sad {
     async fn find(
         &self,
         store: &Store,
-        client: &ClientId,
+        access: &ServiceAccess,
         credential: &Credential,
         now: Millis,
     ) -> Result<Stored, Error> {
@@ -180,7 +189,17 @@ impl Sad {
         {
             return Err(Error::Damaged);
         }
-        if content.client != client.as_str() || content.credential != credential.id.as_str() {
+        if content.client != access.client.as_str() || content.credential != credential.id.as_str()
+        {
+            return Err(Error::InvalidSad);
+        }
+        // A code opens nothing: it is traded for a token first. A token goes with its client's key.
+        let goes = match Kind::parse(&content.kind) {
+            Some(Kind::Sad) => true,
+            Some(Kind::Token) => content.bound == access.confirmation,
+            Some(Kind::Code) | None => false,
+        };
+        if !goes {
             return Err(Error::InvalidSad);
         }
         let spent = state == "spent";
@@ -262,9 +281,7 @@ impl Keys {
             // A mandate names no digests; whether it is one, redeeming it says.
             return Ok(None);
         }
-        let stored = sad
-            .find(&self.store, &access.client, credential, now)
-            .await?;
+        let stored = sad.find(&self.store, access, credential, now).await?;
         self.may_sign(credential, now)?;
         Ok(stored.content.digest)
     }
@@ -310,7 +327,7 @@ impl Keys {
                 let revoked = tx
                     .find(
                         "UPDATE activation SET state = 'revoked', version = version + 1
-                         WHERE id = $1 AND secret_hash = $2 AND client = $3 AND state IN ('active', 'spent')
+                         WHERE id = $1 AND secret_hash = $2 AND client = $3 AND kind <> 'code' AND state IN ('active', 'spent')
                          RETURNING content, wrapped, credential, version, kind",
                         params![&id, hash, &client],
                     )
@@ -390,19 +407,13 @@ impl Keys {
         sad: Sad,
         hashes: &[Hash],
     ) -> Result<Issued, Error> {
-        const SIGNED: &str = "SELECT position FROM signing WHERE activation = $1";
         let now = self.clock.now();
         if credential.mode == Mode::Automatic {
             return Err(Error::InvalidSad);
         }
-        let stored = sad
-            .find(&self.store, &access.client, credential, now)
-            .await?;
+        let stored = sad.find(&self.store, access, credential, now).await?;
         self.may_sign(credential, now)?;
-        let mut signed = Vec::new();
-        for mut row in self.store.query(SIGNED, params![&sad.id]).await? {
-            signed.push(row.get::<u32>(0)? as usize);
-        }
+        let signed = signed(&self.store, &sad.id).await?;
         let content = Content {
             hashes: narrowed(&stored.content.hashes, &signed, hashes)?,
             issued: now,
@@ -480,9 +491,21 @@ impl Keys {
     }
 }
 
+/// The positions that were signed.
+async fn signed(store: &Store, id: &ActivationId) -> Result<Vec<usize>, StoreError> {
+    const SQL: &str = "SELECT position FROM signing WHERE activation = $1";
+    let mut signed = Vec::new();
+    for mut row in store.query(SQL, params![id]).await? {
+        signed.push(row.get::<u32>(0)? as usize);
+    }
+    Ok(signed)
+}
+
 /// The position of each digest among the approved hashes; one approved twice has two positions.
-fn positions(content: &Content, work: &Work) -> Result<Vec<u32>, Error> {
-    let mut taken = vec![false; content.hashes.len()];
+fn positions(content: &Content, work: &Work, signed: &[usize]) -> Result<Vec<u32>, Error> {
+    let mut taken: Vec<_> = (0..content.hashes.len())
+        .map(|position| signed.contains(&position))
+        .collect();
     let digests = work.approved();
     let fits = content.hash_type.is_none_or(|of| of == work.hash_type())
         && content

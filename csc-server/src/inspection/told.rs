@@ -191,6 +191,18 @@ enum Told {
         count: i64,
         record: String,
     },
+    CodeIssued {
+        activation: String,
+        count: i64,
+        record: String,
+    },
+    CodeTraded {
+        code: String,
+        code_version: i64,
+        activation: String,
+        count: i64,
+        record: String,
+    },
     SadExtended {
         activation: String,
         version: i64,
@@ -227,6 +239,7 @@ enum Told {
         activation: String,
         version: i64,
         remaining: i64,
+        state: String,
         credential: String,
         client: String,
         request: String,
@@ -525,6 +538,12 @@ fn of_credential(told: &Told) -> Option<Vec<Change>> {
     Some(vec![change(Of::Credential, credential, version, deeds)])
 }
 
+fn issued(count: i64, record: &str) -> Vec<Deed> {
+    let mut deeds = vec![Made, Record(record.to_owned())];
+    deeds.extend([set("state", "active"), set("remaining", count)]);
+    deeds
+}
+
 /// Of activations, and the signatures under them.
 fn of_activation(told: &Told, time: Millis) -> Vec<Change> {
     let of = |id: &str, version: i64, deeds| change(Of::Activation, id, version, deeds);
@@ -541,11 +560,22 @@ fn of_activation(told: &Told, time: Millis) -> Vec<Change> {
             activation,
             count,
             record,
-        } => {
-            let mut deeds = vec![Made, Record(record.clone())];
-            deeds.extend([set("state", "active"), set("remaining", count)]);
-            vec![of(activation, 1, deeds)]
         }
+        | Told::CodeIssued {
+            activation,
+            count,
+            record,
+        } => vec![of(activation, 1, issued(*count, record))],
+        Told::CodeTraded {
+            code,
+            code_version,
+            activation,
+            count,
+            record,
+        } => vec![
+            of(code, *code_version, vec![set("state", "used")]),
+            of(activation, 1, issued(*count, record)),
+        ],
         Told::SadExtended {
             activation,
             version,
@@ -594,6 +624,7 @@ fn of_activation(told: &Told, time: Millis) -> Vec<Change> {
             activation,
             version,
             remaining,
+            state,
             credential,
             client,
             request,
@@ -602,7 +633,6 @@ fn of_activation(told: &Told, time: Millis) -> Vec<Change> {
         } => {
             let used = i64::try_from(positions.len()).unwrap_or(i64::MAX);
             let mut deeds = count("remaining", -used, *remaining);
-            let state = if *remaining == 0 { "used" } else { "spent" };
             deeds.push(set("state", state));
             let started = positions.iter().zip(hashes).map(|(position, hash)| {
                 let deeds = vec![

@@ -17,7 +17,7 @@ use tokio::time::{Instant, interval_at, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-use super::{Limits, PeerAddress};
+use super::{Limits, PeerAddress, PeerCertificate};
 
 pub(super) struct Connection {
     pub(super) peer: SocketAddr,
@@ -35,7 +35,7 @@ impl Connection {
             return;
         }
         let Some(acceptor) = acceptor else {
-            return self.drive(stream, false).await;
+            return self.drive(stream, false, None).await;
         };
         let handshake = tokio::select! {
             handshake = timeout(self.limits.handshake, acceptor.accept(stream)) => handshake,
@@ -43,8 +43,11 @@ impl Connection {
         };
         match handshake {
             Ok(Ok(stream)) => {
-                let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                self.drive(stream, h2).await;
+                let session = stream.get_ref().1;
+                let h2 = session.alpn_protocol() == Some(b"h2");
+                let shown = session.peer_certificates().and_then(<[_]>::first);
+                let shown = shown.map(|certificate| PeerCertificate(certificate.as_ref().into()));
+                self.drive(stream, h2, shown).await;
             }
             Ok(Err(cause)) => tracing::debug!(peer = %self.peer, %cause, "TLS handshake failed"),
             Err(_) => tracing::debug!(peer = %self.peer, "TLS handshake took too long"),
@@ -56,6 +59,7 @@ impl Connection {
         mut self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         h2: bool,
+        certificate: Option<PeerCertificate>,
     ) {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
@@ -80,6 +84,9 @@ impl Connection {
         let (peer, router, counted) = (self.peer, self.router, requests.clone());
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(PeerAddress(peer));
+            if let Some(certificate) = certificate.clone() {
+                request.extensions_mut().insert(certificate);
+            }
             let (router, request_in_flight) = (router.clone(), counted.begin());
             async move {
                 let response = router.oneshot(request).await;

@@ -35,6 +35,7 @@ fn files(folder: &Path) -> TlsFiles {
     TlsFiles {
         certificate: folder.join("server.pem"),
         private_key: folder.join("server.key"),
+        ask_clients: false,
     }
 }
 

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{
+    WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 
@@ -27,6 +31,8 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The private key, PEM, readable by this user only.
     pub private_key: PathBuf,
+    /// Whether clients are asked for a certificate of theirs.
+    pub ask_clients: bool,
 }
 
 pub(super) struct Tls {
@@ -38,12 +44,14 @@ impl Tls {
     pub(super) fn load(files: TlsFiles) -> Result<Self, Error> {
         let seen = files.modified();
         let current = Arc::new(Current(ArcSwap::from_pointee(files.read()?)));
-        let mut config =
-            ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-                .map_err(|error| Error::Tls(error.to_string()))?
-                .with_no_client_auth()
-                .with_cert_resolver(current.clone());
+        let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(|error| Error::Tls(error.to_string()))?;
+        let builder = match files.ask_clients {
+            true => builder.with_client_cert_verifier(Arc::new(Whoever::new())),
+            false => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(current.clone());
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // Taken before anybody can connect: without a handler the signal would end the process.
         let hangup = signal(SignalKind::hangup()).map_err(|error| Error::Tls(error.to_string()))?;
@@ -141,5 +149,60 @@ struct Current(ArcSwap<CertifiedKey>);
 impl ResolvesServerCert for Current {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.0.load_full())
+    }
+}
+
+/// Takes the certificate of whoever shows one, and makes sure that he has its key: whose it is, registrations say (RFC 8705 2.2).
+#[derive(Debug)]
+struct Whoever {
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Whoever {
+    fn new() -> Self {
+        Self {
+            algorithms: aws_lc_rs::default_provider().signature_verification_algorithms,
+        }
+    }
+}
+
+impl ClientCertVerifier for Whoever {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
     }
 }

@@ -415,6 +415,21 @@ impl Client {
             .as_deref()
             .is_some_and(|stored| stored.ct_eq(hash.as_slice()).into())
     }
+
+    /// The key of its account tokens: SHA-256 of its secret (CSC v1 8.3.1).
+    pub(super) fn account_key(&self) -> Option<&[u8]> {
+        self.secret_hash.as_deref()
+    }
+
+    /// A client that is in no database.
+    #[cfg(test)]
+    pub(super) fn for_test(id: ClientId, registration: Registration, secret: &str) -> Self {
+        Self {
+            id,
+            registration,
+            secret_hash: Some(Sha256::digest(secret).to_vec()),
+        }
+    }
 }
 
 fn hash(secret: &Secret) -> Vec<u8> {

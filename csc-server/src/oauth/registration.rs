@@ -72,12 +72,8 @@ pub enum Authentication {
     },
     /// By the certificate of its TLS connection (RFC 8705).
     Tls {
-        /// SHA-256 of a certificate that may be self-signed, hexadecimal.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        thumbprint: Option<String>,
-        /// Subject (RFC 4514) of a certificate of a CA of `server.client_ca`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        subject: Option<String>,
+        /// SHA-256 of its certificate, which may be self-signed (RFC 8705 2.2), hexadecimal.
+        thumbprint: String,
     },
     /// Not at all: an application on somebody's device, which cannot keep a secret. PKCE takes its place.
     None,
@@ -223,24 +219,16 @@ impl Registration {
                 }
                 Ok(())
             }
-            Authentication::Tls {
-                thumbprint: Some(hex),
-                subject: None,
-            } if hex.len() == 64
-                && hex
-                    .bytes()
-                    .all(|octet| matches!(octet, b'0'..=b'9' | b'a'..=b'f')) =>
-            {
-                Ok(())
+            Authentication::Tls { thumbprint } => {
+                let digit = |octet| matches!(octet, b'0'..=b'9' | b'a'..=b'f');
+                if thumbprint.len() == 64 && thumbprint.bytes().all(digit) {
+                    return Ok(());
+                }
+                unfit(
+                    "authentication.thumbprint",
+                    "write SHA-256 as 64 hexadecimal digits",
+                )
             }
-            Authentication::Tls {
-                thumbprint: None,
-                subject: Some(subject),
-            } if !subject.trim().is_empty() && subject.len() <= TEXT => Ok(()),
-            Authentication::Tls { .. } => unfit(
-                "authentication",
-                "method 'tls' takes one of thumbprint (SHA-256, 64 hexadecimal digits) and subject",
-            ),
         }
     }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use hsm_adapter::{HsmError, Vault};
+use zeroize::Zeroizing;
 
-use super::ServiceAccess;
+use super::{Caller, Proven, ServiceAccess, client::Client, registration::Grant};
 use crate::{
     audit::{self, Event, TokenRecord},
     clock::{Clock, Millis},
-    ids::{ClientId, HolderId},
+    ids::{ClientId, HolderId, random_id},
     params,
     store::{Store, StoreError, Tx},
 };
@@ -20,7 +21,7 @@ pub const TABLE: audit::Table = audit::table!(
     "token",
     key ["hash"],
     told ["revoked"],
-    recorded ["kind", "grant_id", "client", "holder", "issued", "expires"]
+    recorded ["kind", "grant_id", "client", "holder", "confirmation", "proven", "issued", "expires"]
 );
 
 /// Tokens that were just made: the only time their values exist on this side.
@@ -40,6 +41,8 @@ pub enum Kind {
     Access,
     /// Gets new access tokens.
     Refresh,
+    /// An authorization code: gets the first ones.
+    Code,
 }
 
 impl Kind {
@@ -47,6 +50,7 @@ impl Kind {
         match self {
             Self::Access => "access",
             Self::Refresh => "refresh",
+            Self::Code => "code",
         }
     }
 }
@@ -60,6 +64,9 @@ pub enum Error {
     /// It was good once.
     #[error("expired or revoked token")]
     Expired,
+    /// It was used before: everything of this grant has ended, for one of the two who had it is a thief (RFC 6749 10.4, 10.5).
+    #[error("a token that was used before")]
+    Reused(String),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -101,65 +108,195 @@ impl Tokens {
     /// # Errors
     /// When database or HSM fails.
     pub async fn issue(&self, access: &ServiceAccess, remember: bool) -> Result<Issued, Error> {
-        let access = access.clone();
-        let access_token = format!("at.{}", self.vault.secret().await?.expose());
-        let refresh_token = if remember {
-            Some(format!("rt.{}", self.vault.secret().await?.expose()))
-        } else {
-            None
-        };
-        let (access_hash, refresh_hash) = (hash(&access_token), refresh_token.as_deref().map(hash));
-        let (now, tokens) = (self.clock.now(), self.clone());
+        let (drawn, access, now) = (self.draw(remember).await?, access.clone(), self.clock.now());
+        let (hashes, tokens) = (drawn.hashes(), self.clone());
         self.store
+            .write(async move |tx| tokens.record(tx, &hashes, &access, now).await)
+            .await?;
+        Ok(drawn.issued(self.access_lifetime))
+    }
+
+    /// Issues an authorization code, `id.secret`, that answers the request `bound`: it is good with no other.
+    ///
+    /// # Errors
+    /// When database or HSM fails.
+    pub async fn issue_code(
+        &self,
+        access: &ServiceAccess,
+        bound: &str,
+        lifetime: Duration,
+    ) -> Result<String, Error> {
+        let code = format!("{}.{}", random_id(), self.vault.secret().await?.expose());
+        let (access, now) = (access.clone(), self.clock.now());
+        let row = (Kind::Code, code_hash(&code, bound), lifetime);
+        let tokens = self.clone();
+        self.store
+            .write(async move |tx| tokens.record(tx, &[row], &access, now).await)
+            .await?;
+        Ok(code)
+    }
+
+    /// Trades a code for tokens, once. A code that comes twice ends what it gave.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] also for a code of another client or another request; [`Error::Expired`], [`Error::Reused`].
+    pub async fn trade(
+        &self,
+        client: &Client,
+        code: &str,
+        bound: &str,
+        caller: Caller,
+    ) -> Result<Issued, Error> {
+        let remember = client.registration.allows(Grant::RefreshToken);
+        self.spend(
+            Kind::Code,
+            code_hash(code, bound),
+            &client.id,
+            caller,
+            remember,
+        )
+        .await
+    }
+
+    /// Trades a refresh token for a new pair, once. One that comes a second time ends the grant, whoever presents it.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] also for a token of another client or another key; [`Error::Expired`], [`Error::Reused`].
+    pub async fn refresh(
+        &self,
+        token: &str,
+        client: &ClientId,
+        caller: Caller,
+    ) -> Result<Issued, Error> {
+        self.spend(Kind::Refresh, hash(token), client, caller, true)
+            .await
+    }
+
+    /// Spends a token or code for new ones, in one transaction.
+    async fn spend(
+        &self,
+        kind: Kind,
+        hash: [u8; 32],
+        client: &ClientId,
+        caller: Caller,
+        remember: bool,
+    ) -> Result<Issued, Error> {
+        let (drawn, client, now) = (self.draw(remember).await?, client.clone(), self.clock.now());
+        let (hashes, tokens) = (drawn.hashes(), self.clone());
+        let spent = self
+            .store
             .write(async move |tx| {
-                let token = tokens.insert(tx, access_hash, Kind::Access, &access, now);
-                let mut inserted = vec![token.await?];
-                if let Some(hash) = refresh_hash {
-                    let token = tokens.insert(tx, hash, Kind::Refresh, &access, now);
-                    inserted.push(token.await?);
-                }
-                let issued = Event::TokenIssued {
-                    client: access.client.to_string(),
-                    grant: access.grant.clone(),
-                    tokens: inserted,
+                // What a client without a secret got is bound to its key, if to any; the others prove who they are.
+                let used = tx
+                    .find(
+                        "UPDATE token SET revoked = $4
+                         WHERE hash = $1 AND kind = $2 AND client = $3 AND revoked IS NULL AND expires > $4
+                             AND (proven <> 'none' OR confirmation IS NULL OR confirmation = $5)
+                         RETURNING holder, grant_id",
+                        params![hash, kind.name(), &client, now, caller.confirmation.clone()],
+                    )
+                    .await?;
+                let Some(mut row) = used else {
+                    return Ok(Err(tokens.unspent(tx, kind, hash, &client, now).await?));
                 };
-                audit::record(tx, now, "", &issued);
-                Ok(())
+                let holder = row.optional::<String>(0)?.map(HolderId::new);
+                let grant: String = row.get(1)?;
+                let spent = Event::TokenSpent {
+                    client: client.to_string(),
+                    grant: grant.clone(),
+                    token: hex::encode(hash),
+                };
+                audit::record(tx, now, "", &spent);
+                let access = ServiceAccess {
+                    grant,
+                    ..ServiceAccess::new(client.clone(), holder).of(caller.clone())
+                };
+                tokens.record(tx, &hashes, &access, now).await?;
+                Ok(Ok(()))
             })
             .await?;
-        Ok(Issued {
-            access: access_token,
-            refresh: refresh_token,
-            expires_in: self.access_lifetime.as_secs(),
+        spent.map(|()| drawn.issued(self.access_lifetime))
+    }
+
+    /// Why nothing was given for it; what was used before ends its grant.
+    async fn unspent(
+        &self,
+        tx: &mut Tx,
+        kind: Kind,
+        hash: [u8; 32],
+        client: &ClientId,
+        now: Millis,
+    ) -> Result<Error, StoreError> {
+        const SQL: &str = "SELECT grant_id, revoked, expires FROM token WHERE hash = $1 AND kind = $2 AND client = $3";
+        let Some(mut row) = tx.find(SQL, params![hash, kind.name(), client]).await? else {
+            return Ok(Error::Unknown);
+        };
+        let (grant, revoked): (String, Option<Millis>) = (row.get(0)?, row.optional(1)?);
+        if revoked.is_none() {
+            let expired = row.get::<Millis>(2)? <= now;
+            return Ok(if expired {
+                Error::Expired
+            } else {
+                Error::Unknown
+            });
+        }
+        let reused = Event::TokenReused {
+            client: client.to_string(),
+            grant: grant.clone(),
+            token: hex::encode(hash),
+        };
+        audit::record(tx, now, "", &reused);
+        let sql =
+            "UPDATE token SET revoked = $2 WHERE grant_id = $1 AND revoked IS NULL RETURNING hash";
+        let revoked = tx.query(sql, params![grant.as_str(), now]).await?;
+        let revoked = revoked
+            .into_iter()
+            .map(|mut row| row.get::<Vec<u8>>(0).map(hex::encode));
+        let revoked = Event::TokenRevoked {
+            client: client.to_string(),
+            grant: grant.clone(),
+            tokens: revoked.collect::<Result<_, _>>()?,
+        };
+        audit::record(tx, now, "", &revoked);
+        Ok(Error::Reused(grant))
+    }
+
+    async fn draw(&self, remember: bool) -> Result<Drawn, Error> {
+        let secret = self.vault.secret().await?;
+        let access = Zeroizing::new(format!("at.{}", secret.expose()));
+        let refresh = match remember {
+            true => Some(Zeroizing::new(format!(
+                "rt.{}",
+                self.vault.secret().await?.expose()
+            ))),
+            false => None,
+        };
+        Ok(Drawn {
+            access,
+            refresh,
+            lifetimes: [self.access_lifetime, self.refresh_lifetime],
         })
     }
 
-    async fn insert(
+    /// Puts tokens in, and records that they are there.
+    async fn record(
         &self,
         tx: &mut Tx,
-        hash: [u8; 32],
-        kind: Kind,
+        tokens: &[(Kind, [u8; 32], Duration)],
         access: &ServiceAccess,
         now: Millis,
-    ) -> Result<TokenRecord, StoreError> {
-        let lifetime = match kind {
-            Kind::Access => self.access_lifetime,
-            Kind::Refresh => self.refresh_lifetime,
+    ) -> Result<(), StoreError> {
+        let mut inserted = Vec::new();
+        for (kind, hash, lifetime) in tokens {
+            inserted.push(insert(tx, *hash, *kind, *lifetime, access, now).await?);
+        }
+        let issued = Event::TokenIssued {
+            client: access.client.to_string(),
+            grant: access.grant.clone(),
+            tokens: inserted,
         };
-        let holder = access
-            .holder
-            .as_ref()
-            .map(|holder| holder.as_str().to_owned());
-        let expires = now + i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX / 2);
-        tx.execute(
-            "INSERT INTO token (hash, kind, grant_id, client, holder, issued, expires) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            params![hash, kind.name(), access.grant.as_str(), &access.client, holder, now, expires],
-        )
-        .await?;
-        Ok(TokenRecord {
-            token: hex::encode(hash),
-            record: TABLE.record(tx, hash).await?,
-        })
+        audit::record(tx, now, "", &issued);
+        Ok(())
     }
 
     /// Who a bearer token speaks for.
@@ -167,7 +304,7 @@ impl Tokens {
     /// # Errors
     /// [`Error::Unknown`], [`Error::Expired`], or a failure of the database.
     pub async fn access(&self, token: &str) -> Result<ServiceAccess, Error> {
-        const SQL: &str = "SELECT t.client, t.holder, t.expires, t.revoked, h.status, t.grant_id
+        const SQL: &str = "SELECT t.client, t.holder, t.expires, t.revoked, h.status, t.grant_id, t.confirmation, t.proven
                            FROM token t LEFT JOIN holder h ON h.id = t.holder
                            WHERE t.hash = $1 AND t.kind = 'access'";
         let mut row = self
@@ -188,48 +325,9 @@ impl Tokens {
             holder,
             grant: row.get(5)?,
             sad_goes_on: false,
+            confirmation: row.optional(6)?,
+            proven: Proven::parse(&row.get::<String>(7)?),
         })
-    }
-
-    /// Trades a refresh token for a new pair; the old one is dead afterwards, whoever presents it again.
-    ///
-    /// # Errors
-    /// [`Error::Unknown`] also for a token of another client; [`Error::Expired`].
-    pub async fn refresh(&self, token: &str, client: &ClientId) -> Result<Issued, Error> {
-        let (hash, client, now) = (hash(token), client.clone(), self.clock.now());
-        let used = self
-            .store
-            .write(async move |tx| {
-                let used = tx
-                    .find(
-                        "UPDATE token SET revoked = $3
-                         WHERE hash = $1 AND kind = 'refresh' AND client = $2 AND revoked IS NULL AND expires > $3
-                         RETURNING client, holder, grant_id",
-                        params![hash, &client, now],
-                    )
-                    .await?;
-                if let Some(mut row) = used {
-                    let holder = row.optional::<String>(1)?.map(HolderId::new);
-                    let client = ClientId::new(row.get::<String>(0)?);
-                    let access = ServiceAccess { client, holder, grant: row.get(2)?, sad_goes_on: false };
-                    let spent = Event::TokenSpent {
-                        client: access.client.to_string(),
-                        grant: access.grant.clone(),
-                        token: hex::encode(hash),
-                    };
-                    audit::record(tx, now, "", &spent);
-                    return Ok(Ok(access));
-                }
-                let known = "SELECT kind FROM token WHERE hash = $1 AND kind = 'refresh' AND client = $2";
-                let known = tx.find(known, params![hash, &client]).await?.is_some();
-                Ok(Err(known))
-            })
-            .await?;
-        match used {
-            Ok(access) => self.issue(&access, true).await,
-            Err(true) => Err(Error::Expired),
-            Err(false) => Err(Error::Unknown),
-        }
     }
 
     /// Revokes a token of this client (and, for a log-in, of this holder). With a refresh token die the access tokens of its grant; an
@@ -272,6 +370,74 @@ impl Tokens {
             })
             .await?;
         known.ok_or(Error::Unknown)
+    }
+}
+
+async fn insert(
+    tx: &mut Tx,
+    hash: [u8; 32],
+    kind: Kind,
+    lifetime: Duration,
+    access: &ServiceAccess,
+    now: Millis,
+) -> Result<TokenRecord, StoreError> {
+    let holder = access.holder.as_ref();
+    let holder = holder.map(|holder| holder.as_str().to_owned());
+    let expires = now + i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX / 2);
+    tx.execute(
+        "INSERT INTO token (hash, kind, grant_id, client, holder, confirmation, proven, issued, expires) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        params![
+            hash,
+            kind.name(),
+            access.grant.as_str(),
+            &access.client,
+            holder,
+            access.confirmation.clone(),
+            access.proven.name(),
+            now,
+            expires
+        ],
+    )
+    .await?;
+    Ok(TokenRecord {
+        token: hex::encode(hash),
+        record: TABLE.record(tx, hash).await?,
+    })
+}
+
+/// A code is good only together with the request it answers.
+fn code_hash(code: &str, bound: &str) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    digest.update((code.len() as u64).to_be_bytes());
+    digest.update(code);
+    digest.update(bound);
+    digest.finalize().into()
+}
+
+/// Tokens that are not issued yet.
+struct Drawn {
+    access: Zeroizing<String>,
+    refresh: Option<Zeroizing<String>>,
+    lifetimes: [Duration; 2],
+}
+
+impl Drawn {
+    fn hashes(&self) -> Vec<(Kind, [u8; 32], Duration)> {
+        let [access, refresh] = self.lifetimes;
+        let refreshing = self.refresh.as_ref();
+        let refreshing = refreshing.map(|token| (Kind::Refresh, hash(token), refresh));
+        [(Kind::Access, hash(&self.access), access)]
+            .into_iter()
+            .chain(refreshing)
+            .collect()
+    }
+
+    fn issued(self, lifetime: Duration) -> Issued {
+        Issued {
+            access: self.access.to_string(),
+            refresh: self.refresh.map(|token| token.to_string()),
+            expires_in: lifetime.as_secs(),
+        }
     }
 }
 

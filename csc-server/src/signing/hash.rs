@@ -141,7 +141,7 @@ impl Signer {
                     let returned = tx
                         .find(
                             "UPDATE activation SET remaining = remaining + $2, state = 'active', version = version + 1
-                             WHERE id = $1 AND (state IN ('used', 'spent') OR state = 'active' AND kind = 'mandate') RETURNING version",
+                             WHERE id = $1 AND (state IN ('used', 'spent') OR state = 'active' AND kind IN ('token', 'mandate')) RETURNING version",
                             params![&id, positions.len() as i64],
                         )
                         .await?;

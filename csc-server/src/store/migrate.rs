@@ -7,10 +7,14 @@ use super::{
 use crate::params;
 
 /// Each step in both dialects; they differ in BLOB and BYTEA only.
-const STEPS: [(&str, &str); 5] = [
+const STEPS: [(&str, &str); 6] = [
     (
         include_str!("migrations/sqlite/0001_start.sql"),
         include_str!("migrations/postgres/0001_start.sql"),
+    ),
+    (
+        include_str!("migrations/sqlite/0002_oauth.sql"),
+        include_str!("migrations/postgres/0002_oauth.sql"),
     ),
     (
         include_str!("migrations/sqlite/0003_portal.sql"),

@@ -40,6 +40,7 @@ async fn opens(world: &World, credential: &Credential) {
         certificate: credential.certificate_hash(),
         client: "direct".into(),
         digest: None,
+        bound: None,
         hash_type: None,
         hashes: Vec::new(),
         count: 1,

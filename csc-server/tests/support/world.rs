@@ -11,6 +11,7 @@ use std::{
 
 use csc_server::{
     audit,
+    authorization::{self, Authorizations},
     ca::{self, Ca},
     clock::Clock,
     config,
@@ -24,6 +25,7 @@ use csc_server::{
     oauth::{
         ServiceAccess,
         client::{Client, Clients},
+        token::Tokens,
     },
     operation::Operations,
     params,
@@ -120,6 +122,7 @@ impl World {
                 max_pin_failures: 3,
                 sad_lifetime: Duration::from_secs(300),
                 authorization_lifetime: Duration::from_secs(1800),
+                code_lifetime: Duration::from_secs(60),
                 algorithms: config::Algorithms::default(),
             };
             let keys = Keys::new(
@@ -299,6 +302,42 @@ impl World {
         (id, credential)
     }
 
+    /// The registrations.
+    pub(crate) fn clients(&self) -> Clients {
+        let Enrolment { store, vault, .. } = &self.enrolment;
+        Clients::new(store.clone(), self.clock(), vault.clone())
+    }
+
+    /// The service tokens.
+    pub(crate) fn tokens(&self) -> Tokens {
+        let Enrolment { store, vault, .. } = &self.enrolment;
+        let hour = Duration::from_secs(3600);
+        Tokens::new(store.clone(), self.clock(), vault.clone(), hour, hour)
+    }
+
+    /// The code flow on the first node.
+    pub(crate) fn authorizations(&self) -> Authorizations {
+        let node = self.node();
+        let parts = authorization::Parts {
+            store: node.store.clone(),
+            clock: self.clock(),
+            vault: self.enrolment.vault.clone(),
+            clients: self.clients(),
+            accounts: node.worker.accounts.clone(),
+            factors: node.factors.clone(),
+            keys: node.keys.clone(),
+            tokens: self.tokens(),
+        };
+        let minute = Duration::from_secs(60);
+        let policy = authorization::Policy {
+            request_lifetime: 10 * minute,
+            push_lifetime: minute,
+            code_lifetime: minute,
+            documents: 10,
+        };
+        Authorizations::new(parts, policy, "https://sign.example".into())
+    }
+
     /// Moves the clock.
     pub(crate) fn pass(&self, time: Duration) {
         self.time
@@ -354,6 +393,11 @@ impl World {
     pub(crate) async fn code_for(&self, credential: &Credential, purpose: Purpose) -> String {
         let sent = self.send_for(self.node(), credential, purpose);
         sent.await.unwrap();
+        self.sent_code().await
+    }
+
+    /// Reads the code that was sent last.
+    pub(crate) async fn sent_code(&self) -> String {
         let messages = self.messages().await;
         let message = messages.last().unwrap();
         // Neither the numbers of the header nor a telephone number has a space before and after it.

@@ -64,6 +64,7 @@ impl Hands {
             max_pin_failures: config.pin.max_failures,
             sad_lifetime: config.lifetime.sad,
             authorization_lifetime: config.lifetime.authorization,
+            code_lifetime: config.lifetime.code,
             algorithms: config.algorithms,
         };
         Self {
@@ -162,6 +163,7 @@ impl Hands {
             certificate: credential.certificate_hash(),
             client: ClientId::direct().to_string(),
             digest: Some(digest.algorithm()),
+            bound: None,
             hash_type: None,
             hashes: vec![hex::encode(digest.octets())],
             count: 1,

@@ -50,6 +50,8 @@ const REST: &str =
 const RESULT: &str = "a result says itself, under a key that is sealed for its row, whose it is and until when: with another row it is late, lost or refused, never somebody else's";
 const TOLD: &str = "a client is told at places of its registration only, which are looked up when it is told; what is told is an identifier";
 const COUNT: &str = "a count of this minute: who changes it lets more requests in, or fewer; what a request may do is decided elsewhere";
+const ASKED: &str = "anybody may ask; the holder approves what he sees, and what a code opens is bound to each octet of the request";
+const SEEN: &str = "who takes one out lets what was seen be shown again, and has to have it";
 const INDEX: &str = "an index: a checkpoint that is made by a false one is found to be bad";
 
 /// Table, column, class.
@@ -108,9 +110,22 @@ pub(crate) const CLASSES: &[(&str, &str, Class)] = &[
     ("token", "grant_id", Witnessed),
     ("token", "client", Witnessed),
     ("token", "holder", Witnessed),
+    ("token", "confirmation", Witnessed),
+    ("token", "proven", Witnessed),
     ("token", "issued", Witnessed),
     ("token", "expires", Witnessed),
     ("token", "revoked", Witnessed),
+    ("oauth_request", "id", Free(ASKED)),
+    ("oauth_request", "client", Free(ASKED)),
+    ("oauth_request", "request", Free(ASKED)),
+    ("oauth_request", "state", Free(ASKED)),
+    ("oauth_request", "browser", Free(ASKED)),
+    ("oauth_request", "code", Free(ASKED)),
+    ("oauth_request", "session", Free(ASKED)),
+    ("oauth_request", "created", Free(ASKED)),
+    ("oauth_request", "expires", Free(ASKED)),
+    ("seen", "digest", Free(SEEN)),
+    ("seen", "expires", Free(SEEN)),
     ("factor", "id", Witnessed),
     ("factor", "version", Witnessed),
     ("factor", "holder", Macd(&[Approve, Send])),

@@ -13,7 +13,7 @@ use csc_server::{
     ids::ClientId,
     inspection::{Report, TABLES},
     oauth::{
-        ServiceAccess,
+        Caller, Proven, ServiceAccess,
         client::Clients,
         registration::{Grant, Registration},
         token::Tokens,
@@ -227,7 +227,14 @@ impl Life {
         let revoked = tokens.issue(&of_shop, true).await.unwrap();
         self.remembers();
         let refresh = pair.refresh.unwrap();
-        tokens.refresh(&refresh, &of_holder.client).await.unwrap();
+        let nobody = Caller {
+            proven: Proven::Not,
+            confirmation: None,
+        };
+        tokens
+            .refresh(&refresh, &of_holder.client, nobody)
+            .await
+            .unwrap();
         let refresh = revoked.refresh.unwrap();
         tokens.revoke(&refresh, &shop.id, None).await.unwrap();
     }

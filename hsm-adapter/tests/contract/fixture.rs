@@ -227,6 +227,7 @@ pub(crate) fn content_of(key: &SealedKey, digests: &[Digest], count: u32) -> Con
         generation: key.generation,
         certificate: hex::encode([7; 32]),
         client: "client".to_owned(),
+        bound: None,
         digest: None,
         hash_type: None,
         hashes: digests

@@ -14,7 +14,7 @@ use crate::{
     ids::ClientId,
     listener::PeerAddress,
     oauth::{
-        ServiceAccess,
+        Caller, Proven, ServiceAccess,
         token::{self, Issued},
     },
 };
@@ -44,11 +44,15 @@ pub(crate) async fn handle(
         (None, true) => {
             let wrong_type = |_| Fault::Text("Invalid string parameter: refresh_token");
             let token = params.string("refresh_token").map_err(wrong_type)?;
+            let nobody = Caller {
+                proven: Proven::Not,
+                confirmation: None,
+            };
             app.tokens
-                .refresh(token, &ClientId::direct())
+                .refresh(token, &ClientId::direct(), nobody)
                 .await
                 .map_err(|error| match error {
-                    token::Error::Unknown | token::Error::Expired => {
+                    token::Error::Unknown | token::Error::Expired | token::Error::Reused(_) => {
                         Fault::Text("Invalid refresh_token")
                     }
                     error => error.into(),

@@ -5,24 +5,24 @@ use serde_json::{Map, Value};
 
 use super::view::{Detail, view};
 use crate::{
-    api::{dialect::Call, fault::Fault, params::Params},
+    api::{bearer::Access, dialect::Call, fault::Fault, params::Params},
     app::App,
     credential::Credential,
     ids::CredentialId,
-    oauth::ServiceAccess,
 };
 
 /// Handles the call.
 pub(crate) async fn handle(
     State(app): State<App>,
     Extension(call): Extension<Call>,
-    access: ServiceAccess,
+    access: Access,
     params: Params,
 ) -> Result<Json<Map<String, Value>>, Fault> {
     let id = CredentialId::new(params.string("credentialID")?);
     let detail = Detail::read(&params, app.info.lang.as_str())?;
     params.check_free_text()?;
-    let credential = Credential::owned_by(&app.store, &access, &id).await?;
+    access.covers(&id)?;
+    let credential = Credential::owned_by(&app.store, access.service(), &id).await?;
     let mut view = view(&app, &credential, &detail, call.version).await?;
     params.leniency.describe(&mut view);
     Ok(Json(view))

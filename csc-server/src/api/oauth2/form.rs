@@ -1,6 +1,6 @@
 //! The form of an OAuth request, and how it is refused.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -10,35 +10,39 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use crate::{
     api::{
         basic::basic,
         dialect::{Method, Version},
+        dpop,
         fault::Fault,
         leniency,
     },
     app::App,
+    authorization::{Error, Refusal as Words},
+    oauth::fields::Fields,
 };
 
 /// Largest form taken, in octets.
-const FORM: usize = 16 * 1024;
+const FORM: usize = 128 * 1024;
 
 /// The parameters of an OAuth request, each given once, with the headers that may authenticate the client.
 pub(crate) struct Form {
-    members: HashMap<String, Zeroizing<String>>,
+    /// The parameters.
+    pub fields: Fields,
     /// Headers of the request.
     pub headers: HeaderMap,
+    /// Path of the request.
+    pub path: String,
+    /// The key of the connection's certificate, if it has one.
+    pub certificate: Option<String>,
 }
 
 impl Form {
     /// A parameter; an empty one counts as absent (RFC 6749 3.2).
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.members
-            .get(name)
-            .map(|value| value.as_str())
-            .filter(|value| !value.is_empty())
+        self.fields.get(name)
     }
 }
 
@@ -47,6 +51,8 @@ impl FromRequest<App> for Form {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
         let headers = request.headers().clone();
+        let path = request.uri().path().to_owned();
+        let certificate = dpop::certificate(request.extensions());
         let content_type = headers
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok());
@@ -71,14 +77,18 @@ impl FromRequest<App> for Form {
             .await
             .map_err(|_| Refusal::malformed())?;
         let body = body.to_bytes();
-        let mut members = HashMap::new();
-        let in_body = url::form_urlencoded::parse(&body).into_owned();
-        for (name, value) in in_body.chain(in_url) {
-            if members.insert(name, Zeroizing::new(value)).is_some() {
+        let mut fields = Fields::parse(&body).ok_or_else(Refusal::malformed)?;
+        for (name, value) in in_url {
+            if !fields.add(name, value) {
                 return Err(Refusal::malformed());
             }
         }
-        Ok(Self { members, headers })
+        Ok(Self {
+            fields,
+            headers,
+            path,
+            certificate,
+        })
     }
 }
 
@@ -86,6 +96,8 @@ impl FromRequest<App> for Form {
 pub(crate) enum Refusal {
     /// Status, `error`, `error_description`.
     Said(StatusCode, &'static str, &'static str),
+    /// What a client asked for, refused in these words.
+    Asked(Words),
     /// As everywhere else.
     Fault(Fault),
 }
@@ -98,6 +110,17 @@ impl Refusal {
 
     fn malformed() -> Self {
         Self::Fault(Fault::Malformed)
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(words) => Self::Asked(words),
+            Error::Store(error) => Self::Fault(error.into()),
+            Error::Hsm(error) => Self::Fault(error.into()),
+            error => Self::Fault(Fault::Internal(error.to_string())),
+        }
     }
 }
 
@@ -120,6 +143,10 @@ impl IntoResponse for Refusal {
                         .insert(header::WWW_AUTHENTICATE, challenge);
                 }
                 response
+            }
+            Self::Asked(Words { error, text }) => {
+                let body = Json(json!({ "error": error, "error_description": text }));
+                (StatusCode::BAD_REQUEST, body).into_response()
             }
             Self::Fault(fault) => {
                 if let Fault::Internal(cause) | Fault::Unavailable { cause, .. } = &fault {

@@ -7,11 +7,15 @@ use super::{
     client::authenticate,
     form::{Form, Refusal},
 };
-use crate::{app::App, oauth::token};
+use crate::{
+    app::App,
+    credential,
+    oauth::{ServiceAccess, token},
+};
 
 /// Handles the call.
 pub(crate) async fn handle(State(app): State<App>, form: Form) -> Result<StatusCode, Refusal> {
-    let client = authenticate(&app, &form).await?;
+    let (client, caller) = authenticate(&app, &form).await?;
     let token = form
         .get("token")
         .ok_or(Refusal::request("Missing parameter token"))?;
@@ -21,12 +25,23 @@ pub(crate) async fn handle(State(app): State<App>, form: Form) -> Result<StatusC
     {
         return Err(Refusal::request("Invalid parameter token_type_hint"));
     }
-    let revoked = app.tokens.revoke(token, &client.id, None).await;
-    let grant = revoked.map_err(|error| match error {
-        token::Error::Unknown => Refusal::request("Invalid string parameter token"),
-        error => error.into(),
-    })?;
-    app.keys.end_grant(&grant).await?;
-    app.questions.end_grant(&grant).await?;
+    match app.tokens.revoke(token, &client.id, None).await {
+        Ok(grant) => {
+            app.keys.end_grant(&grant).await?;
+            app.questions.end_grant(&grant).await?;
+        }
+        // A SAD or a credential token.
+        Err(token::Error::Unknown) => {
+            let access = ServiceAccess::new(client.id.clone(), None).of(caller);
+            match app.keys.revoke(&access, token).await {
+                Ok(()) => {}
+                Err(credential::Error::InvalidSad) => {
+                    return Err(Refusal::request("Invalid string parameter token"));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(error) => return Err(error.into()),
+    }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -95,6 +95,8 @@ pub fn document() -> Value {
             "headers": {
                 "Retry-After": { "description": "Seconds.", "required": true, "schema": { "type": "integer", "minimum": 1 } },
                 "WWW-Authenticate": { "required": true, "schema": { "type": "string" } },
+                "Location": { "required": true, "schema": { "type": "string" } },
+                "Set-Cookie": { "required": true, "schema": { "type": "string" } },
                 "Pragma": { "required": true, "schema": { "type": "string", "enum": ["no-cache"] } },
             },
             "securitySchemes": {

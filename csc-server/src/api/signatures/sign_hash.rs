@@ -7,6 +7,7 @@ use super::{mode::Mode, task::Task};
 use crate::{
     api::{
         algorithms,
+        bearer::Access,
         dialect::{Call, Version},
         fault::Fault,
         leniency::Caller,
@@ -15,7 +16,6 @@ use crate::{
     app::App,
     credential::{Credential, SignOrder},
     ids::CredentialId,
-    oauth::ServiceAccess,
 };
 
 /// Handles the call: what is asked → SAD redeemed for a permit → permit spent in the HSM.
@@ -23,11 +23,13 @@ pub(crate) async fn handle(
     State(app): State<App>,
     Extension(call): Extension<Call>,
     Extension(caller): Extension<Caller>,
-    access: ServiceAccess,
+    access: Access,
     params: Params,
 ) -> Result<Json<Value>, Fault> {
     let id = CredentialId::new(params.string("credentialID")?);
-    let sad = params.string("SAD")?;
+    access.covers(&id)?;
+    let sad = access.sad(&params)?.to_owned();
+    let access = access.into_service();
     // The v2 text says "hash" although the member is `hashes`.
     let hashes = params.hashes(call.version.hashes(), "hash", app.limits.hashes)?;
     let hash_algo = params.optional_string(call.version.hash_algorithm());
@@ -61,7 +63,7 @@ pub(crate) async fn handle(
     let order = SignOrder { scheme, digests };
     let client = access.client.clone();
     let task = {
-        let (keys, sad, of) = (app.keys.clone(), sad.to_owned(), credential.clone());
+        let (keys, sad, of) = (app.keys.clone(), sad, credential.clone());
         let request = call.request.clone();
         async move {
             let permit = keys.redeem(&access, &of, &sad, order, &request).await?;

@@ -11,11 +11,10 @@ use serde_json::Value;
 
 use super::{mode::Mode, task::Task};
 use crate::{
-    api::{algorithms, dialect::Call, fault::Fault, params::Params},
+    api::{algorithms, bearer::Access, dialect::Call, fault::Fault, params::Params},
     app::App,
     credential::Credential,
     ids::CredentialId,
-    oauth::ServiceAccess,
     signing::document::{self, Prepared},
 };
 use read::{Entry, entries};
@@ -26,11 +25,11 @@ use turn::Turn;
 pub(crate) async fn handle(
     State(app): State<App>,
     Extension(call): Extension<Call>,
-    access: ServiceAccess,
+    access: Access,
     turn: Turn,
     mut params: Params,
 ) -> Result<Json<Value>, Fault> {
-    let sad = params.string("SAD")?.to_owned();
+    let sad = access.sad(&params)?.to_owned();
     let named = params
         .optional_string("credentialID")
         .map_err(|_| Fault::MissingString("credentialID"))?
@@ -45,6 +44,10 @@ pub(crate) async fn handle(
     let validation =
         params.flag("returnValidationInfo")? || params.flag("returnValidationInformation")?;
     params.check_free_text()?;
+    if let Some(id) = &named {
+        access.covers(id)?;
+    }
+    let access = access.into_service();
     let mode = Mode::read(&app, &access.client, &params).await?;
     let most = app.limits.documents;
     let entries = blocking(move || entries(documents, digests, most)).await?;

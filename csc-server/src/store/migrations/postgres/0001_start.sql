@@ -36,13 +36,16 @@ CREATE TABLE client_holder (
     PRIMARY KEY (client, holder)
 );
 
--- Access and refresh tokens, by SHA-256 of their value.
+-- Access and refresh tokens and codes for them, by SHA-256 of their value.
 CREATE TABLE token (
     hash BYTEA NOT NULL PRIMARY KEY,
     kind TEXT NOT NULL,
     grant_id TEXT NOT NULL,
     client TEXT NOT NULL REFERENCES client (id),
     holder TEXT REFERENCES holder (id),
+    -- The key that it is bound to, and how the client proved who it is.
+    confirmation TEXT,
+    proven TEXT NOT NULL,
     issued BIGINT NOT NULL,
     expires BIGINT NOT NULL,
     revoked BIGINT
