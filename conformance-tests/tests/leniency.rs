@@ -231,6 +231,31 @@ async fn a_sad_may_go_on_without_being_extended_and_signs_no_hash_twice() {
 }
 
 #[tokio::test]
+async fn members_of_asynchronous_operation_may_be_in_camel_case() {
+    let [strict, lenient] = both("camel_case_async", async |bed, signer, _, token| {
+        let mut body = signer.order(V2, "no.sad", &[digest("one")]);
+        for (name, value) in [("operationMode", json!("A")), ("validityPeriod", json!(0))] {
+            body[name] = value;
+        }
+        bed.api().call(V2, "signatures/signHash", token, body).await
+    })
+    .await;
+    strict.refused("Invalid parameter SAD");
+    lenient.refused("Out of bounds parameter validity_period");
+}
+
+#[tokio::test]
+async fn validation_information_may_be_asked_for_by_its_long_name() {
+    let [strict, lenient] = both("validation_information", async |bed, signer, _, token| {
+        let body = json!({"credentialID": signer.credential.id, "SAD": "no.sad", "returnValidationInformation": "yes"});
+        bed.api().call(V2, "signatures/signDoc", token, body).await
+    })
+    .await;
+    strict.refused("Empty documentDigests and documents objects");
+    lenient.refused("Invalid parameter returnValidationInfo");
+}
+
+#[tokio::test]
 async fn info_may_be_got_where_holders_clients_want_it() {
     let bed = shared().await;
     let api = bed.api();

@@ -332,7 +332,7 @@ fn sign_doc() -> Value {
             "documents": list(how(json!({ "document": base64() }))),
             "documentDigests": list(how(json!({ "hashes": digests() }))),
             "operationMode": one_of(&["S", "A"]), "validity_period": validity_period(), "response_uri": text(),
-            "returnValidationInfo": flag(), "returnValidationInformation": flag(),
+            "returnValidationInfo": flag(),
             "clientData": client_data(),
         }),
     )

@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use super::{mode::Mode, task::Task};
 use crate::{
-    api::{algorithms, bearer::Access, dialect::Call, fault::Fault, params::Params},
+    api::{
+        algorithms, bearer::Access, dialect::Call, fault::Fault, leniency::Caller, params::Params,
+    },
     app::App,
     credential::Credential,
     ids::CredentialId,
@@ -25,6 +27,7 @@ use turn::Turn;
 pub(crate) async fn handle(
     State(app): State<App>,
     Extension(call): Extension<Call>,
+    Extension(caller): Extension<Caller>,
     access: Access,
     turn: Turn,
     mut params: Params,
@@ -41,8 +44,7 @@ pub(crate) async fn handle(
         return Err(Fault::MissingString("credentialID"));
     }
     let (documents, digests) = (params.take("documents"), params.take("documentDigests"));
-    let validation =
-        params.flag("returnValidationInfo")? || params.flag("returnValidationInformation")?;
+    let validation = params.flag("returnValidationInfo")?;
     params.check_free_text()?;
     if let Some(id) = &named {
         access.covers(id)?;
@@ -67,6 +69,9 @@ pub(crate) async fn handle(
         if !credential.key.algorithm.allows(entry.document.scheme) {
             return Err(Fault::Invalid("signAlgoParams"));
         }
+    }
+    if let Some(client) = caller.client(&app).await? {
+        app.rates.signatures(&client, entries.len()).await?;
     }
     let approved = app.keys.approved_under(&access, &credential, &sad).await?;
     let prepared = prepare(&app, &credential, entries, approved).await?;
