@@ -7,7 +7,9 @@
 )]
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use conformance_tests::{Answer, Client, TestBed, V1, shared};
+use conformance_tests::{
+    Answer, Client, KeySpec, TestBed, V1, digest, digests, register_secret, shared,
+};
 use jsonwebtoken::{
     Algorithm, EncodingKey, Header, encode, get_current_timestamp,
     jwk::{Jwk, ThumbprintHash},
@@ -100,6 +102,69 @@ async fn a_signed_assertion_is_believed_once_and_only_for_this_server() {
     ];
     let answer = bed.api().form("/oauth2/token", &fields).await;
     answer.refused("Invalid parameter client_secret");
+}
+
+/// Automatic signature: the mandate is the SAD, within its rate and until the holder ends it.
+#[tokio::test]
+async fn a_client_with_a_key_signs_under_a_mandate() {
+    let bed = shared().await;
+    let key = Key::new();
+    let jwk = serde_json::to_value(&key.public).unwrap();
+    let text = |name: &str| jwk[name].as_str().unwrap().to_owned();
+    let client = bed.client_from(&format!(
+        "name = \"A\"\n[authentication]\nmethod = \"private_key_jwt\"\n[[authentication.jwks.keys]]\nkty = \"EC\"\ncrv = \"P-256\"\nx = \"{}\"\ny = \"{}\"\n",
+        text("x"),
+        text("y"),
+    ));
+    let holder = bed.holder();
+    let totp = bed.totp(&holder);
+    let spec = KeySpec {
+        key: "p256",
+        multisign: 5,
+    };
+    let credential = bed.credential_as("automatic", &holder, &totp.id, &spec);
+    let terms = ["--count", "5", "--rate", "2", "--per", "1h", "--days", "30"];
+    let give = [
+        &[
+            "mandate",
+            "give",
+            "--credential",
+            &credential.id,
+            "--client",
+            &client.id,
+        ][..],
+        &terms,
+        &["--documents", "invoices"],
+    ];
+    let given = bed.cli(&give.concat(), &[&credential.pin, &totp.code(0)]);
+    let given = given.expect("mandate give");
+    let sad = given.lines().find_map(|line| line.strip_prefix("SAD: "));
+    let sad = sad.unwrap();
+    register_secret(sad.split('.').next_back().unwrap());
+
+    let endpoint = format!("{SERVICE}/oauth2/token");
+    let assertion = key.assertion(&client, &endpoint, "mandate");
+    let token = token(bed, &client, &assertion)
+        .await
+        .text_of("access_token");
+    let sign = async |hashes: &[conformance_tests::Digest]| {
+        let body = json!({
+            "credentialID": credential.id, "SAD": sad, "hash": digests(hashes), "signAlgo": "1.2.840.10045.4.3.2",
+        });
+        let api = bed.api();
+        api.call(V1, "signatures/signHash", &token, body).await
+    };
+    for hash in ["one", "two"] {
+        let signed = sign(&[digest(hash)]).await.ok();
+        assert_eq!(signed["signatures"].as_array().unwrap().len(), 1);
+    }
+    let third = sign(&[digest("three")]).await;
+    assert_eq!(third.status, 429, "{}", third.text);
+    assert!(third.headers.contains_key("retry-after"));
+    let stop = ["mandate", "stop", "--credential", &credential.id];
+    bed.cli(&stop, &[&holder.password]).expect("mandate stop");
+    let stopped = sign(&[digest("three")]).await;
+    stopped.refused("Invalid parameter SAD");
 }
 
 #[tokio::test]

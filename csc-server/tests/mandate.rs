@@ -20,7 +20,7 @@ use csc_server::{
     },
     factor::{Otp, Purpose},
     ids::{ActivationId, random_id},
-    oauth::ServiceAccess,
+    oauth::{Caller, Proven, ServiceAccess},
     params,
 };
 use hsm_adapter::{Digest, DigestAlgorithm, HsmError, Pin, Rate, Scheme};
@@ -88,10 +88,19 @@ impl Ground {
         found.unwrap().unwrap()
     }
 
+    /// The client, as it proved itself.
+    fn access(&self, proven: Proven) -> ServiceAccess {
+        let access = ServiceAccess::new(self.world.client.id.clone(), None);
+        access.of(Caller {
+            proven,
+            confirmation: None,
+        })
+    }
+
     /// What the client does: so many signatures, on this node.
     async fn signs_on(&self, node: usize, mandate: &str, many: u8) -> Result<usize, Error> {
         let credential = self.now().await;
-        let access = ServiceAccess::new(self.world.client.id.clone(), None);
+        let access = self.access(Proven::PrivateKeyJwt);
         let node = Arc::clone(&self.world.nodes[node]);
         let (order, request) = (order(many), random_id());
         let keys = &node.keys;
@@ -172,6 +181,17 @@ async fn a_mandate_is_of_its_client_and_secret(database: Database) {
         "request",
     );
     assert!(matches!(redeemed.await, Err(Error::InvalidSad)));
+    for weak in [Proven::Not, Proven::Secret] {
+        let access = ground.access(weak);
+        let redeemed = keys.redeem(
+            &access,
+            &ground.credential,
+            &given.mandate,
+            order(1),
+            "request",
+        );
+        assert!(matches!(redeemed.await, Err(Error::WeakClient)), "{weak:?}");
+    }
     // It cannot be extended to another, nor does that alarm anybody.
     let access = ground.world.access(&ground.credential);
     let hash = [csc_server::credential::Hash::new(vec![1; 32]).unwrap()];

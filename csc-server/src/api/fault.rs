@@ -309,6 +309,11 @@ fn credential_said(error: &credential::Error, method: Method, version: Version) 
         }
         Error::NotAuthorised if v1 => request("Hash is not authorized by the SAD."),
         Error::NotAuthorised => request("Hash is not authorized by the SAD"),
+        Error::WeakClient => (
+            StatusCode::FORBIDDEN,
+            "unauthorized_client",
+            "The client is not authorized to use this method.".into(),
+        ),
         Error::TooSoon { .. } => (
             StatusCode::TOO_MANY_REQUESTS,
             "temporarily_unavailable",

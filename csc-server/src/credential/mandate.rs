@@ -286,6 +286,9 @@ impl Keys {
             wrapped,
             state,
         } = found;
+        if !access.is_strong() {
+            return Err(Error::WeakClient);
+        }
         if state != "active" {
             return Err(Error::InvalidSad);
         }

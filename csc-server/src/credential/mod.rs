@@ -86,6 +86,9 @@ pub enum Error {
     /// A mandate with bounds that none may have.
     #[error("{0}")]
     Terms(&'static str),
+    /// A mandate is used by a client that proves who it is by a key of its own.
+    #[error("the client must authenticate by mutual TLS or private_key_jwt")]
+    WeakClient,
     /// More signatures than the mandate has left for this while.
     #[error("more signatures than the mandate's rate")]
     TooSoon {
