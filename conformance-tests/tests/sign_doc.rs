@@ -101,7 +101,7 @@ async fn several_documents_in_several_formats_come_back_in_their_order() {
     let said = json!([
         {"attribute_name": "Reason", "attribute_value": text("Approved")},
         {"attribute_name": "Location", "attribute_value": text("Torino")},
-        {"attribute_name": "Name", "attribute_value": text("Alice Rossi")},
+        {"attribute_name": "Name", "attribute_value": text("Alice the Signer")},
         {"attribute_name": "ContactInfo", "attribute_value": text("alice@example.test")},
     ]);
     let documents = json!([
@@ -142,8 +142,13 @@ async fn several_documents_in_several_formats_come_back_in_their_order() {
         let has = |part: &[u8]| signed.windows(part.len()).any(|found| found == part);
         assert_eq!(has(b"/DocMDP"), certified);
         // Text stands in hexadecimal.
-        let says = ["Approved", "Torino", "Alice Rossi", "alice@example.test"]
-            .map(|text| has(hex::encode_upper(text).as_bytes()));
+        let says = [
+            "Approved",
+            "Torino",
+            "Alice the Signer",
+            "alice@example.test",
+        ]
+        .map(|text| has(hex::encode_upper(text).as_bytes()));
         assert_eq!(says, [!certified; 4]);
     }
     assert_eq!(verified(bed, &signed[1], None), notes);
