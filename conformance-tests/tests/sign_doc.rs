@@ -284,6 +284,30 @@ print(signer['signature'].native.hex(), token.dump().hex())
     )
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_first_signature_certifies_and_a_second_one_leaves_it_valid() {
+    let bed = shared().await;
+    let signer = bed.signer().await;
+    let contract = pdf("Signed twice");
+    let once = |octets: &[u8], more: Value| json!({"documents": [document(octets, "P", more)]});
+    let sad = typed(&signer, &[hash(&contract)], "sdr").await;
+    let answer = sign(&signer, &sad, once(&contract, json!({}))).await.ok();
+    let certified = octets(&answer, "DocumentWithSignature").remove(0);
+
+    let sad = typed(&signer, &[hash(&certified)], "sdr").await;
+    sign(&signer, &sad, once(&certified, json!({})))
+        .await
+        .refused("Invalid parameter signed_envelope_property");
+    let revision = json!({"signed_envelope_property": "Revision"});
+    let answer = sign(&signer, &sad, once(&certified, revision)).await.ok();
+    let signed = octets(&answer, "DocumentWithSignature").remove(0);
+    let (poppler, pyhanko) = reports(&signed, &ca(bed));
+    let valid = "Signature Validation: Signature is Valid.";
+    assert_eq!(poppler.matches(valid).count(), 2, "{poppler}");
+    let judged = "The signature is judged VALID.";
+    assert_eq!(pyhanko.matches(judged).count(), 2, "{pyhanko}");
+}
+
 /// SC-62.
 #[tokio::test]
 async fn only_the_document_that_was_approved_is_signed_and_only_as_what_it_was_approved() {

@@ -232,6 +232,25 @@ async fn a_result_is_for_the_client_and_the_holder_who_asked() {
     ];
     assert_refusals(&api, V2, METHOD, &signer.token, &good, rows).await;
 
+    // Neither is it somebody else's whom an edited row names.
+    let name = |whose: &Signer<'_>| {
+        let holder = format!(
+            "(SELECT holder FROM credential WHERE id = '{}')",
+            whose.credential.id
+        );
+        bed.sql(&format!(
+            "UPDATE operation SET holder = {holder} WHERE id = '{id}'"
+        ));
+    };
+    name(&another);
+    assert_eq!(poll(&another, &id).await.status, 500);
+    poll(&signer, &id).await.refused(UNKNOWN);
+    name(&signer);
+    poll(&signer, &id).await.ok();
+    let log = bed.cli(&["audit", "export"], &[]).expect("audit export");
+    let alarmed = |line: &str| line.contains("JOB_INTEGRITY_FAIL") && line.contains(&id);
+    assert!(log.lines().any(alarmed), "it is alarmed");
+
     // What the client itself asked for is his whom it names.
     let hashes = [digest("by the client")];
     let sad = sad_of(bed, &signer, &token, &hashes).await;

@@ -269,16 +269,23 @@ impl Operations {
             });
         };
         let sealed: Vec<u8> = row.get(2)?;
-        let key = self.vault.unseal(&place(id.as_str()), &sealed).await;
-        let key = key.map_err(|error| match error {
-            HsmError::Refused(_) => Error::Damaged,
-            error => Error::Hsm(error),
-        })?;
-        let kept = open(&key, id, result).ok_or(Error::Damaged)?;
-        if kept.client != client.as_str() || kept.holder != holder.as_str() || kept.ends <= now {
-            return Err(Error::Damaged);
+        let kept = match self.vault.unseal(&place(id.as_str()), &sealed).await {
+            Ok(key) => open(&key, id, result),
+            Err(HsmError::Refused(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let his = |kept: &Kept| {
+            kept.client == client.as_str() && kept.holder == holder.as_str() && kept.ends > now
+        };
+        match kept.filter(his) {
+            Some(kept) => Ok(Standing::Ended(kept.outcome)),
+            None => {
+                tracing::error!(operation = %id, "the result of an operation is not what was kept");
+                let job = id.to_string();
+                audit::note(&self.store, now, "", Event::JobIntegrityFail { job }).await?;
+                Err(Error::Damaged)
+            }
         }
-        Ok(Standing::Ended(kept.outcome))
     }
 
     /// Whom to tell of an operation: its client, and where; `None` when nobody is to be told any more.

@@ -158,7 +158,7 @@ pub enum Event {
     FactorIntegrityFail {
         factor: String,
     },
-    /// A message that the service did not write, or not for this row: it is not sent.
+    /// A message, or the result of an operation, that the service did not write, or not for this row: nobody gets it.
     JobIntegrityFail {
         job: String,
     },
