@@ -322,9 +322,9 @@ fn every_mistake_names_its_key_what_was_found_and_the_remedy() {
         (
             "[mail]",
             "[mails]",
-            "mails: found an unknown field `mails`; use one of `server`, `admin`, `info`, `store`, `slot`, `mail`, \
-          `sms`, `lifetime`, `pin`, `otp`, `question`, `credential`, `document`, `algorithm`, `certificate`, `audit`, `terms`, \
-          `clock`, `timestamp`, `callback`",
+            "mails: found an unknown field `mails`; use one of `server`, `admin`, `info`, `store`, `slot`, `hsm`, `mail`, \
+          `sms`, `lifetime`, `pin`, `otp`, `question`, `rate`, `credential`, `document`, `algorithm`, `certificate`, `audit`, \
+          `terms`, `clock`, `timestamp`, `callback`",
         ),
         (
             "outbox = \"outbox\"",
