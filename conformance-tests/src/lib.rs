@@ -26,6 +26,7 @@ mod pdf;
 mod server;
 mod signer;
 mod staff;
+pub mod suite;
 mod tables;
 mod time_source;
 mod wait;

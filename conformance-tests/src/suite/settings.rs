@@ -1,0 +1,290 @@
+//! The one file that says where the server is and what may be done to it.
+//!
+//! `conformance-tests/csc-conformance.toml` is the commented reference.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use super::check::Version;
+
+/// The file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where the server is.
+    pub server: Server,
+    /// A person's log-in by HTTP Basic.
+    #[serde(default)]
+    pub basic: Option<Basic>,
+    /// An OAuth client.
+    #[serde(default)]
+    pub client: Option<Client>,
+    /// A service token got elsewhere.
+    #[serde(default)]
+    pub bearer: Option<Secret>,
+    /// What to sign with.
+    #[serde(default)]
+    pub credential: Credential,
+    /// Where one-time codes come from.
+    #[serde(default)]
+    pub otp: Option<Otp>,
+    /// What may be done to the credential.
+    #[serde(default)]
+    pub allow: Allow,
+}
+
+/// Where the server is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// The base URI of v1, as in `https://sign.example/csc/v1`.
+    #[serde(default)]
+    pub v1: Option<String>,
+    /// The base URI of v2.
+    #[serde(default)]
+    pub v2: Option<String>,
+    /// The authorization server, where it is not what `info` says.
+    #[serde(default)]
+    pub oauth2: Option<String>,
+    /// Certificates that are trusted, PEM; the system's own without it.
+    #[serde(default)]
+    pub trust: Option<PathBuf>,
+}
+
+/// A person's log-in.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Basic {
+    /// The name.
+    pub user: String,
+    /// The password.
+    pub password: Secret,
+}
+
+/// An OAuth client with client credentials.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    /// `client_id`.
+    pub id: String,
+    /// `client_secret`.
+    pub secret: Secret,
+    /// The user whose credentials are used.
+    #[serde(default)]
+    pub user_id: Option<String>,
+}
+
+/// What to sign with.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credential {
+    /// `credentialID`; the first of credentials/list without it.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// The PIN.
+    #[serde(default)]
+    pub pin: Option<Secret>,
+}
+
+/// Where one-time codes come from; `type` chooses.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Otp {
+    /// Always the same code.
+    Fixed {
+        /// The code.
+        code: Secret,
+    },
+    /// An authenticator app (RFC 6238).
+    Totp {
+        /// The seed in base32.
+        seed: Secret,
+        /// Digits of a code.
+        #[serde(default = "six")]
+        digits: u8,
+        /// Seconds a code is good.
+        #[serde(default = "thirty")]
+        period: u64,
+    },
+    /// A command for the shell that prints the code; it may wait for it.
+    Command {
+        /// The command.
+        command: String,
+    },
+    /// A directory where each mail or text message is a file.
+    Outbox {
+        /// The directory.
+        directory: PathBuf,
+        /// Only messages that contain this, as the address they go to.
+        #[serde(default)]
+        to: Option<String>,
+    },
+    /// Typed by whoever runs the checks.
+    Typed,
+}
+
+/// What may be done to the credential.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[serde(default)]
+pub struct Allow {
+    /// Give a wrong PIN and a wrong code, a few times, always followed by the right ones.
+    pub wrong_factors: bool,
+}
+
+/// A secret: the value itself, a file, or a variable of the environment.
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+pub enum Secret {
+    /// The value.
+    Value(String),
+    /// The first line of a file.
+    File {
+        /// Its path.
+        file: PathBuf,
+    },
+    /// A variable of the environment.
+    Environment {
+        /// Its name.
+        env: String,
+    },
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Secret {
+    /// The value; settings that were loaded hold nothing else.
+    pub fn value(&self) -> &str {
+        match self {
+            Self::Value(value) => value,
+            Self::File { .. } | Self::Environment { .. } => "",
+        }
+    }
+
+    fn resolve(&mut self, directory: &Path) -> Result<(), String> {
+        let value = match self {
+            Self::Value(_) => return Ok(()),
+            Self::File { file } => {
+                let path = directory.join(&file);
+                let text = fs::read_to_string(&path);
+                let text =
+                    text.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+                text.lines().next().unwrap_or_default().to_owned()
+            }
+            Self::Environment { env } => {
+                std::env::var(&env).map_err(|error| format!("{env}: {error}"))?
+            }
+        };
+        *self = Self::Value(value);
+        Ok(())
+    }
+}
+
+/// Whom to trust.
+#[derive(Clone, Debug)]
+pub(super) enum Trust {
+    /// The system's certificates.
+    System,
+    /// These, PEM.
+    Only(Vec<u8>),
+}
+
+impl Settings {
+    /// Reads the file. Relative paths start at its directory.
+    ///
+    /// # Errors
+    /// What is wrong, with the key's name.
+    pub fn load(path: &Path) -> Result<Self, String> {
+        let file = config::File::from(path).format(config::FileFormat::Toml);
+        let read = config::Config::builder().add_source(file).build();
+        let read = read.map_err(|error| error.to_string())?;
+        let settings: Result<Self, _> = serde_path_to_error::deserialize(read);
+        let mut settings = settings.map_err(|error| format!("{}: {error}", path.display()))?;
+        let directory = path.parent().unwrap_or(Path::new("."));
+        settings.resolve(directory)?;
+        if settings.versions().next().is_none() {
+            return Err("server.v1 or server.v2 is needed: the base URI of the API".to_owned());
+        }
+        Ok(settings)
+    }
+
+    /// The base URI of a version, without a slash at its end.
+    pub fn base(&self, version: Version) -> Option<&str> {
+        let base = version.pick(&self.server.v1, &self.server.v2);
+        base.as_deref().map(|base| base.trim_end_matches('/'))
+    }
+
+    /// The versions to check.
+    pub fn versions(&self) -> impl Iterator<Item = Version> {
+        let all = [Version::V1, Version::V2].into_iter();
+        all.filter(|version| self.base(*version).is_some())
+    }
+
+    pub(super) fn trust(&self) -> Result<Trust, String> {
+        let Some(path) = &self.server.trust else {
+            return Ok(Trust::System);
+        };
+        let pem = fs::read(path);
+        let pem = pem.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        Ok(Trust::Only(pem))
+    }
+
+    /// Every secret, so that no report shows it.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
+        let otp = match &self.otp {
+            Some(Otp::Fixed { code: secret } | Otp::Totp { seed: secret, .. }) => Some(secret),
+            _ => None,
+        };
+        let secrets = [
+            self.basic.as_ref().map(|basic| &basic.password),
+            self.client.as_ref().map(|client| &client.secret),
+            self.bearer.as_ref(),
+            self.credential.pin.as_ref(),
+            otp,
+        ];
+        secrets.into_iter().flatten().map(Secret::value)
+    }
+
+    fn resolve(&mut self, directory: &Path) -> Result<(), String> {
+        if let Some(trust) = &mut self.server.trust {
+            *trust = directory.join(&trust);
+        }
+        let otp = match &mut self.otp {
+            Some(Otp::Fixed { code: secret } | Otp::Totp { seed: secret, .. }) => Some(secret),
+            Some(Otp::Outbox {
+                directory: outbox, ..
+            }) => {
+                *outbox = directory.join(&outbox);
+                None
+            }
+            _ => None,
+        };
+        let secrets = [
+            self.basic.as_mut().map(|basic| &mut basic.password),
+            self.client.as_mut().map(|client| &mut client.secret),
+            self.bearer.as_mut(),
+            self.credential.pin.as_mut(),
+            otp,
+        ];
+        for secret in secrets.into_iter().flatten() {
+            secret.resolve(directory)?;
+        }
+        Ok(())
+    }
+}
+
+fn six() -> u8 {
+    6
+}
+
+fn thirty() -> u64 {
+    30
+}

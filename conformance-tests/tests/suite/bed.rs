@@ -1,0 +1,74 @@
+//! A service with what the suite needs: a holder with two keys, codes by mail, and a client linked to the holder.
+
+use std::path::PathBuf;
+
+use conformance_tests::{Client, Credential, Holder, KeySpec, TestBed};
+
+/// A service and the settings to check it with.
+pub(crate) struct Subject {
+    pub(crate) bed: TestBed,
+    /// The settings: with an elliptic-curve key, then with an RSA key.
+    pub(crate) settings: [PathBuf; 2],
+    pub(crate) secrets: Vec<String>,
+}
+
+/// A service with a holder, two credentials and a client.
+pub(crate) async fn subject() -> Subject {
+    let bed = TestBed::builder().start().await;
+    let holder = bed.holder();
+    let otp = bed.mail_otp(&holder);
+    let made = ["p256", "rsa-3072"]
+        .map(|key| bed.credential(&holder, &otp.id, &KeySpec { key, multisign: 5 }));
+    let client = bed.client();
+    bed.link(&client, &holder);
+    let settings = made.each_ref().map(|credential| {
+        let text = settings(&bed, &holder, &client, credential);
+        PathBuf::from(bed.secret_file(&text))
+    });
+    let secrets = vec![
+        holder.password.clone(),
+        client.secret.clone(),
+        made[0].pin.clone(),
+        made[1].pin.clone(),
+    ];
+    Subject {
+        bed,
+        settings,
+        secrets,
+    }
+}
+
+fn settings(bed: &TestBed, holder: &Holder, client: &Client, credential: &Credential) -> String {
+    let authority = bed.api().authority().to_owned();
+    format!(
+        r#"
+        [server]
+        v1 = "https://{authority}/csc/v1"
+        v2 = "https://{authority}/csc/v2"
+        oauth2 = "https://{authority}"
+        trust = "tls/server.pem"
+        [basic]
+        user = "{user}"
+        password = "{password}"
+        [client]
+        id = "{client}"
+        secret = "{secret}"
+        user_id = "{user}"
+        [credential]
+        id = "{credential}"
+        pin = "{pin}"
+        [otp]
+        type = "outbox"
+        directory = "outbox"
+        to = "{user}@"
+        [allow]
+        wrong_factors = true
+        "#,
+        user = holder.name,
+        password = holder.password,
+        client = client.id,
+        secret = client.secret,
+        credential = credential.id,
+        pin = credential.pin,
+    )
+}
