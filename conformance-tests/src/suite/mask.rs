@@ -49,7 +49,7 @@ impl Session {
             true => masked_form(&body),
             false => masked_json(&body),
         };
-        self.hide(&text) + "\n" + &self.hide(&shorten(&body))
+        format!("{}\n{}", self.hide(&text), self.hide(&shorten(&body)))
     }
 
     /// An answer as text.
@@ -61,7 +61,8 @@ impl Session {
         for (name, value) in &answer.headers {
             text += &format!("{name}: {value}\n");
         }
-        self.hide(&text) + "\n" + &self.hide(&shorten(&masked_json(&answer.body)))
+        let body = shorten(&masked_json(&answer.body));
+        format!("{}\n{}", self.hide(&text), self.hide(&body))
     }
 
     /// A text without the secrets of the settings and of the wire.

@@ -74,10 +74,11 @@ impl Session {
     /// What the server calls itself.
     pub fn name(&self) -> String {
         let facts = self.facts.borrow();
-        let names = facts
+        let mut names = facts
             .values()
+            .rev()
             .filter_map(|facts| facts.info.get("name")?.as_str());
-        names.last().unwrap_or("the server").to_owned()
+        names.next().unwrap_or("the server").to_owned()
     }
 
     /// Where it is.

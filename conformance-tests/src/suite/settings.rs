@@ -173,7 +173,7 @@ impl Secret {
         let value = match self {
             Self::Value(_) => return Ok(()),
             Self::File { file } => {
-                let path = directory.join(&file);
+                let path = directory.join(file);
                 let text = fs::read_to_string(&path);
                 let text =
                     text.map_err(|error| format!("cannot read {}: {error}", path.display()))?;

@@ -248,6 +248,6 @@ const CLIENT_HELLO_1_1: &[u8] = &[
 /// An error with its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
-    let causes = causes.map(|cause| format!(": {cause}"));
-    error.to_string() + &causes.collect::<String>()
+    let causes: String = causes.map(|cause| format!(": {cause}")).collect();
+    format!("{error}{causes}")
 }

@@ -13,6 +13,9 @@ use super::{
     Chapter,
 };
 
+/// Fields of a form.
+type Fields = &'static [(&'static str, &'static str)];
+
 async fn revoke(context: &Context<'_>, fields: &[(&str, &str)]) -> Result<Answer, Stop> {
     context.send(context.oauth("revoke")?.form(fields)).await
 }
@@ -134,7 +137,7 @@ async fn refreshed(context: &Context<'_>, refresh: &str) -> Result<Answer, Stop>
 }
 
 fn refusals(chapter: &mut Chapter<'_>) {
-    let rows: [(&str, &str, &[(&str, &str)], &str); 3] = [
+    let rows: [(&str, &str, Fields, &str); 3] = [
         ("R4.no-token", "no token", &[], "Missing parameter token"),
         (
             "R4.unknown",

@@ -13,6 +13,9 @@ use super::{
     Chapter,
 };
 
+/// Fields of a form.
+type Fields = &'static [(&'static str, &'static str)];
+
 const GRANT: (&str, &str) = ("grant_type", "client_credentials");
 
 async fn token(context: &Context<'_>, fields: &[(&str, &str)]) -> Result<Answer, Stop> {
@@ -185,7 +188,7 @@ fn refusals(chapter: &mut Chapter<'_>) {
             answer.refused(&invalid_scope())
         });
     }
-    let rows: [(&str, &str, &[(&str, &str)], super::Refusal); 5] = [
+    let rows: [(&str, &str, Fields, super::Refusal); 5] = [
         (
             "T2.no-grant",
             "no grant_type",
