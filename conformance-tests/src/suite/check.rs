@@ -105,8 +105,6 @@ pub(super) enum Need {
     Rsa,
     /// `allow.wrong_factors` is set.
     WrongFactors,
-    /// `info` says that asynchronous operation is not served.
-    Synchronous,
 }
 
 /// The future of a check.

@@ -185,10 +185,6 @@ impl Session {
                 settings.allow.wrong_factors,
                 "allow.wrong_factors is not set".to_owned(),
             ),
-            Need::Synchronous => (
-                facts.info.pointer("/asynchronousOperationMode") != Some(&Value::Bool(true)),
-                "asynchronous operation is served".to_owned(),
-            ),
         };
         (!holds).then_some(reason)
     }

@@ -581,10 +581,6 @@ fn modes(chapter: &mut Chapter<'_>) {
             mode(),
         );
     }
-    let title = "asynchronous operation is refused where info says that it is not served";
-    let change = with("operationMode", json!("A"));
-    let check = refuses(V2, chapter, "S7.synchronous", title, change, mode());
-    check.needs(Need::Synchronous);
     let title = "operationMode S is the default: it changes nothing";
     chapter.check("S7.default", title, async |context| {
         let documents = context.documents(1);
