@@ -9,7 +9,10 @@ mod list;
 mod login;
 mod oauth_revoke;
 mod revoke;
+mod sign_doc;
 mod sign_hash;
+mod sign_polling;
+mod timestamp;
 mod token;
 mod transport;
 
@@ -35,7 +38,10 @@ pub fn catalogue() -> Vec<Check> {
         challenge::checks(version, &mut checks);
         extend::checks(version, &mut checks);
         sign_hash::checks(version, &mut checks);
+        timestamp::checks(version, &mut checks);
     }
+    sign_doc::checks(&mut checks);
+    sign_polling::checks(&mut checks);
     token::checks(&mut checks);
     oauth_revoke::checks(&mut checks);
     checks

@@ -33,7 +33,7 @@ async fn sign(
 }
 
 /// Each signature is one over its document, by the certificate's key.
-fn verify(
+pub(super) fn verify(
     context: &Context<'_>,
     version: Version,
     algorithm: &Algorithm,
