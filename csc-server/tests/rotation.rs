@@ -186,7 +186,10 @@ async fn named_is_not_retired(database: Database) {
         let Err(Error::Needed(usage)) = refused else {
             panic!("{refused:?}");
         };
-        assert_eq!(usage.to_string(), "0 credentials, 0 seeds, 1 jobs");
+        assert_eq!(
+            usage.to_string(),
+            "0 credentials, 0 seeds, 1 jobs, 0 results"
+        );
     }
 
     // Nor behind the service's back.
