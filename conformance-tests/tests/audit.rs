@@ -133,6 +133,25 @@ async fn a_signature_can_be_proven_to_who_trusts_only_the_key() {
         "{}",
         refused.stderr
     );
+    // Neither a checkpoint that the key did not sign, nor a way to another root.
+    for (part, why) in [
+        ("/proof/checkpoint/signature", "did not sign"),
+        ("/proof/path/0", "does not lead to the root"),
+    ] {
+        let mut forged = line.clone();
+        let value = forged.pointer_mut(part).expect("the proof has it");
+        let mut text = value.as_str().expect("hexadecimal").to_owned();
+        let last = text.pop().expect("it is not empty");
+        text.push(if last == '0' { '1' } else { '0' });
+        *value = text.into();
+        let forged = file(&bed, "forged.json", &forged.to_string());
+        let refused = check(&[&forged, "--key", &key]);
+        assert!(
+            !refused.success && refused.stderr.contains(why),
+            "{part}: {}",
+            refused.stderr
+        );
+    }
 }
 
 #[tokio::test]
