@@ -136,7 +136,6 @@ const WELL_KNOWN: [&str; 2] = [
     "/.well-known/openid-configuration",
 ];
 /// Without a client there is nobody to go back to.
-const UNREGISTERED: &str = "400 This application is not registered.";
 /// These clients are not registered for the code flow.
 const PUSH: [&str; 6] = [
     "400 Missing parameter client_id",
@@ -222,8 +221,8 @@ const SINGLE: &[Row] = &[
             NO_CLIENT,
         ],
     ),
-    ("GET", "/oauth2/authorize", Asks::Page, [UNREGISTERED; 6]),
-    ("GET", "//oauth2/authorize", Asks::Page, [UNREGISTERED; 6]),
+    ("GET", "/oauth2/authorize", Asks::Page, ["400"; 6]),
+    ("GET", "//oauth2/authorize", Asks::Page, ["400"; 6]),
     (
         "POST",
         "/oauth2/pushed_authorize",
@@ -256,6 +255,8 @@ const SINGLE: &[Row] = &[
     ("GET", "/openapi.json", Asks::Page, ["200"; 6]),
     // A page knows a browser's cookie and no token.
     ("GET", "/portal", Asks::Page, ["303"; 6]),
+    ("GET", "/authorize", Asks::Page, ["400"; 6]),
+    ("POST", "/authorize", Asks::Nothing, ["403"; 6]),
     ("GET", "/portal/login", Asks::Page, ["200"; 6]),
     ("POST", "/portal/login", Asks::Nothing, ["403"; 6]),
     ("POST", "/portal/logout", Asks::Nothing, ["403"; 6]),

@@ -35,7 +35,7 @@ pub(super) struct RequestId(pub String);
 pub fn router(app: App) -> Router {
     methods(&app.time)
         .into_router()
-        .merge(portal::under_one_roof(portal::routes(), &app))
+        .merge(portal::under_one_roof(pages(), &app))
         .fallback(not_found)
         .layer(from_fn_with_state(app.clone(), leniency::answer))
         .layer(from_fn_with_state(app.clone(), cors::layer))
@@ -49,7 +49,14 @@ pub fn router(app: App) -> Router {
 
 /// Its URLs.
 pub fn routes(time: &TimeTrust) -> Routes<App> {
-    methods(time).merge(portal::routes())
+    methods(time).merge(pages())
+}
+
+/// What a browser asks for.
+fn pages() -> Routes<App> {
+    portal::routes()
+        .get("/oauth2/authorize", oauth2::authorize::handle)
+        .get("//oauth2/authorize", oauth2::authorize::handle)
 }
 
 fn methods(time: &TimeTrust) -> Routes<App> {
@@ -74,7 +81,6 @@ fn methods(time: &TimeTrust) -> Routes<App> {
 /// The endpoints of the authorization server.
 fn as_server(base: &str) -> Routes<App> {
     Routes::new()
-        .get(&format!("{base}/authorize"), oauth2::authorize::handle)
         .post(&format!("{base}/pushed_authorize"), oauth2::authorize::push)
         .post(&format!("{base}/token"), oauth2::token::handle)
         .post(&format!("{base}/revoke"), oauth2::revoke::handle)

@@ -28,7 +28,7 @@ pub use authorise::{Approval, Issued};
 pub use code::{Kind, TokenAccess, Traded};
 pub use expiry::Expired;
 pub use mode::Mode;
-pub use order::{Hash, Order, SignOrder, Work};
+pub use order::{Hash, Order, SignOrder, Work, verification_code};
 pub use owned::{Credential, Status, TABLE};
 pub use permit::{Permit, SIGNINGS};
 pub(crate) use reseal::oldest;
@@ -38,6 +38,8 @@ use crate::{
     clock::{Clock, Millis},
     config::Algorithms,
     factor::Factors,
+    ids::CredentialId,
+    params,
     store::Store,
     store::StoreError,
 };
@@ -204,6 +206,18 @@ impl Keys {
         } else {
             Err(Error::Disabled)
         }
+    }
+
+    /// Wrong PINs that are left until the credential locks.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn pin_tries(&self, id: &CredentialId) -> Result<u32, StoreError> {
+        const SQL: &str = "SELECT pin_failures FROM credential WHERE id = $1";
+        let Some(mut row) = self.store.find(SQL, params![id]).await? else {
+            return Ok(0);
+        };
+        Ok(self.policy.max_pin_failures.saturating_sub(row.get(0)?))
     }
 
     /// Whether the record is what the service wrote.

@@ -99,16 +99,9 @@ impl Order {
         u32::try_from(self.hashes.len()).unwrap_or(u32::MAX)
     }
 
-    /// What a holder compares between the application and our page: the first 32 bits of SHA-256 over the hashes one after the other, as
-    /// `7F3A-C21B`. It tells one request from another; it proves nothing against an application that lies.
+    /// What a holder compares between the application and our page.
     pub fn verification_code(&self) -> String {
-        let mut all = Sha256::new();
-        for hash in &self.hashes {
-            all.update(&hash.0);
-        }
-        let code: String = hex::encode_upper(all.finalize()).chars().take(8).collect();
-        let (first, second) = code.split_at(4);
-        format!("{first}-{second}")
+        verification_code(&self.hashes)
     }
 
     /// One digest over the whole order: what a code stands for once it is taken.
@@ -129,6 +122,18 @@ pub struct SignOrder {
     pub scheme: Scheme,
     /// What, in the order the signatures go back.
     pub digests: Vec<Digest>,
+}
+
+/// The first 32 bits of SHA-256 over the hashes one after the other, as `7F3A-C21B`: applications compute it too and show it beside. It tells
+/// one request from another; it proves nothing against an application that lies.
+pub fn verification_code(hashes: &[Hash]) -> String {
+    let mut all = Sha256::new();
+    for hash in hashes {
+        all.update(&hash.0);
+    }
+    let code: String = hex::encode_upper(all.finalize()).chars().take(8).collect();
+    let (first, second) = code.split_at(4);
+    format!("{first}-{second}")
 }
 
 /// What is to be signed now.

@@ -30,8 +30,9 @@ pub use crate::otp::{Algorithm, Otp};
 
 use crate::{
     audit::{self, Event},
-    clock::Clock,
+    clock::{Clock, Millis},
     credential::Credential,
+    ids::FactorId,
     params,
     store::{Store, StoreError},
 };
@@ -170,6 +171,24 @@ impl Factors {
             Kind::Mail | Kind::Sms => self.judge_sent(factor, credential, otp, purpose).await?,
         };
         Ok(Claim::new(factor, self.policy, proof))
+    }
+
+    /// How long a code is good that is sent.
+    pub fn lifetime(&self) -> Duration {
+        self.policy.lifetime
+    }
+
+    /// Wrong codes that are left until the factor locks, and until when it is locked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn tries(&self, id: &FactorId) -> Result<(u32, Millis), StoreError> {
+        const SQL: &str = "SELECT failures, locked_until FROM factor WHERE id = $1";
+        let Some(mut row) = self.store.find(SQL, params![id]).await? else {
+            return Ok((0, 0));
+        };
+        let left = self.policy.max_failures.saturating_sub(row.get(0)?);
+        Ok((left, row.get(1)?))
     }
 
     /// Lets codes in again after wrong ones; changes nothing else.

@@ -14,6 +14,7 @@ pub use approval::{Approval, Document};
 pub use mail::Mailer;
 pub use sms::{PhoneNumber, Texter};
 pub use texts::{Message, Rendered};
+pub(crate) use texts::{count, shortened};
 
 use crate::{
     clock::Clock,

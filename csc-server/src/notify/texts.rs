@@ -528,7 +528,7 @@ fn is_italian(language: &str) -> bool {
 }
 
 /// Enough of a name to know it again.
-pub(super) fn shortened(name: &str) -> String {
+pub(crate) fn shortened(name: &str) -> String {
     const LIMIT: usize = 28;
     let name = one_line(name);
     match name.char_indices().nth(LIMIT) {
@@ -550,6 +550,6 @@ pub(super) fn one_line(name: &str) -> String {
         .collect()
 }
 
-pub(super) fn count(number: u64, one: &str, many: &str) -> String {
+pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }

@@ -9,12 +9,20 @@ use axum::{
 use http::{StatusCode, Uri};
 
 use super::{
+    authorize,
     form::Posted,
     page::{Page, respond},
     problem::Problem,
     visitor::{self, Visitor, parameter, with_cookie},
 };
-use crate::{app::App, holder, ids::ClientId, listener::PeerAddress, rates};
+use crate::{
+    app::App,
+    authorization::Authorizations,
+    holder::{self, Session},
+    ids::ClientId,
+    listener::PeerAddress,
+    rates,
+};
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -24,7 +32,7 @@ struct Login {
     user_name: String,
     failed: bool,
     /// He came here to answer an application.
-    asked: bool,
+    asked: Option<String>,
 }
 
 /// Where a log-in leads: a page of ours, never another site.
@@ -62,7 +70,7 @@ pub(super) async fn show(State(app): State<App>, visitor: Visitor, uri: Uri) -> 
     if visitor.session().is_some() {
         return Redirect::to(&next).into_response();
     }
-    page(&app, &visitor, next, String::new(), false)
+    page(&app, &visitor, next, String::new(), false).await
 }
 
 /// Logs in: the secret of the browser changes, and the session that was there ends.
@@ -79,7 +87,7 @@ pub(super) async fn decide(
     match app.rates.log_in(user_name, address).await {
         Ok(()) => {}
         Err(rates::Error::TooOften { .. }) => {
-            return Ok(page(&app, &visitor, next, user_name.to_owned(), true));
+            return Ok(page(&app, &visitor, next, user_name.to_owned(), true).await);
         }
         Err(rates::Error::Store(error)) => return Err(holder::Error::Store(error).into()),
     }
@@ -87,12 +95,12 @@ pub(super) async fn decide(
     let holder = match app.accounts.log_in(user_name, password, &client).await {
         Ok(holder) => holder,
         Err(holder::Error::NotLoggedIn) => {
-            return Ok(page(&app, &visitor, next, user_name.to_owned(), true));
+            return Ok(page(&app, &visitor, next, user_name.to_owned(), true).await);
         }
         Err(error) => return Err(error.into()),
     };
     if let Some(earlier) = visitor.session() {
-        app.sessions.end(earlier).await?;
+        end(&app, earlier).await?;
     }
     let secret = app.sessions.begin(&holder).await?;
     Ok(with_cookie(Redirect::to(&next), &visitor::begin(&secret)))
@@ -105,16 +113,41 @@ pub(super) async fn log_out(
     _posted: Posted,
 ) -> Result<Response, Problem> {
     if let Some(session) = visitor.session() {
-        app.sessions.end(session).await?;
+        end(&app, session).await?;
     }
     let home = Redirect::to("/portal/login");
     Ok(with_cookie(home, &visitor::end()))
 }
 
-fn page(app: &App, visitor: &Visitor, next: String, user_name: String, failed: bool) -> Response {
+/// Ends a session, and before it the codes of applications that were given under it and not traded yet (SC-46).
+async fn end(app: &App, session: &Session) -> Result<(), Problem> {
+    let id = session.id.clone();
+    let codes = app
+        .store
+        .write(async move |tx| Authorizations::end_session(tx, &id).await);
+    codes.await?;
+    Ok(app.sessions.end(session).await?)
+}
+
+async fn page(
+    app: &App,
+    visitor: &Visitor,
+    next: String,
+    user_name: String,
+    failed: bool,
+) -> Response {
+    // Who asks, and in which language, where he comes from an application.
+    let asked = match next.as_str() {
+        authorize::PATH => authorize::pending(app, visitor).await.ok(),
+        _ => None,
+    };
+    let language = asked
+        .as_ref()
+        .and_then(|asked| asked.asked.language.as_deref());
+    let page = Page::of(app, &visitor.asked(language));
     let login = Login {
-        page: Page::of(app, visitor),
-        asked: next != Goal::HOME,
+        asked: asked.map(|asked| page.language.log_in_asked(&asked.client.registration.name)),
+        page,
         next,
         // Enough to know it again.
         user_name: user_name.chars().take(64).collect(),

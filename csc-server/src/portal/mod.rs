@@ -10,11 +10,14 @@
 //! | `texts` | what they say, in Italian and English |
 //! | `problem` | what is said instead of a page |
 //! | `login`, `home` | a file a flow |
+//! | `authorize`, `consent`, `signing` | the answer to an application: what it may do, or what is signed |
 //!
 //! A page is a template in `templates/` that extends `layout.html`, a struct with a [`page::Page`] in it, and a handler that takes a
 //! [`visitor::Visitor`] (and a [`form::Posted`] where it decides something) and gives `Result<Response, Problem>`.
 
 mod assets;
+pub(crate) mod authorize;
+mod consent;
 mod form;
 mod home;
 mod language;
@@ -23,6 +26,7 @@ mod page;
 mod problem;
 mod question;
 mod routes;
+mod signing;
 mod texts;
 mod visitor;
 
@@ -30,3 +34,4 @@ pub use page::{respond, respond_leading_to};
 pub use problem::Problem;
 pub use routes::{routes, under_one_roof};
 pub use visitor::Visitor;
+pub(crate) use visitor::{kept, with_cookie};

@@ -7,7 +7,7 @@ use axum::response::{Html, IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::{language::Language, problem::Problem, texts::Texts, visitor::Visitor};
-use crate::app::App;
+use crate::{app::App, clock::Millis};
 
 /// What the layout of a page needs.
 pub(super) struct Page {
@@ -38,6 +38,15 @@ impl Page {
             user,
             token: visitor.token(),
             refresh: None,
+        }
+    }
+
+    /// A page about a request that ends: it is asked for again then, and says so.
+    pub(super) fn ending(app: &App, visitor: &Visitor, ends: Millis) -> Self {
+        let seconds = (ends - app.clock.now()).max(0) / 1000 + 1;
+        Self {
+            refresh: Some(seconds),
+            ..Self::of(app, visitor)
         }
     }
 

@@ -2,12 +2,14 @@
 
 use axum::{Router, middleware::from_fn_with_state};
 
-use super::{assets, home, login, question, visitor};
+use super::{assets, authorize, home, login, question, visitor};
 use crate::{app::App, routes::Routes};
 
 /// The pages.
 pub fn routes() -> Routes<App> {
     Routes::new()
+        .get(authorize::PATH, authorize::show)
+        .post(authorize::PATH, authorize::decide)
         .get("/portal", home::show)
         .get("/portal/login", login::show)
         .post("/portal/login", login::decide)

@@ -1,6 +1,10 @@
 //! What the pages say, in Italian and English: one line a text, both languages side by side, so that none is missing in one.
 
 use super::language::Language;
+use crate::{
+    clock::Millis,
+    notify::{count, shortened},
+};
 
 /// Declares the texts: a name, the Italian, the English.
 macro_rules! texts {
@@ -39,7 +43,6 @@ texts! {
     // Log-in.
     log_in: "Accesso", "Log in";
     log_in_lead: "Per vedere i suoi certificati e le sue firme.", "To see your certificates and your signatures.";
-    log_in_asked: "Un'applicazione chiede qualcosa a suo nome. Acceda per vedere che cosa e decidere.", "An application asks for something in your name. Log in to see what, and decide.";
     user: "Nome utente", "User name";
     password: "Password", "Password";
     log_in_button: "Accedi", "Log in";
@@ -83,7 +86,185 @@ texts! {
     no_credential_text: "Il certificato richiesto è sospeso, scaduto o revocato, oppure non ne ha nessuno del tipo richiesto. Non è stato firmato nulla.", "The certificate asked for is suspended, expired or revoked, or you have none of the kind asked for. Nothing was signed.";
     unavailable: "Servizio momentaneamente non disponibile", "The service is not available at the moment";
     unavailable_text: "Non è stato firmato nulla. Riprovi tra qualche istante.", "Nothing was signed. Try again in a moment.";
+    // An application asks for access.
+    said_by_application: "Testo dell'applicazione, non del servizio di firma.", "In the words of the application, not of the signing service.";
+    it_may: "L'applicazione potrà", "The application will be able to";
+    may_list: "vedere i suoi certificati: nome, validità e identificativo", "see your certificates: name, validity and identifier";
+    may_ask: "chiederle firme, che lei approva una per una", "ask you for signatures, each of which you approve";
+    it_may_not: "Non potrà", "It will not be able to";
+    may_not_sign: "firmare senza il suo PIN e un codice", "sign without your PIN and a code";
+    may_not_password: "vedere la sua password", "see your password";
+    refuse: "Non consentire", "Do not allow";
+
+    // The signing page.
+    documents: "Che cosa firma", "What you sign";
+    no_label: "Documento senza nome", "Document without a name";
+    not_seen: "Questo servizio riceve le impronte, non i documenti: il contenuto e i nomi li mostra l'applicazione.", "This service receives the hashes, not the documents: contents and names are shown by the application.";
+    check: "Codice di verifica", "Verification code";
+    check_text: "Se l'applicazione mostra un codice di verifica, deve essere questo. Se è diverso, rifiuti.", "If the application shows a verification code, it must be this one. If it differs, refuse.";
+    certificate: "Con quale certificato", "With which certificate";
+    choose_certificate: "Scelga il certificato", "Choose the certificate";
+    another_certificate: "Scegli un altro certificato", "Choose another certificate";
+    prove: "Confermi con PIN e codice", "Confirm with PIN and code";
+    pin: "PIN", "PIN";
+    pin_hint: "Otto cifre, del certificato qui sopra.", "Eight digits, of the certificate above.";
+    code: "Codice", "Code";
+    code_by_mail: "Otto cifre, dalla mail che elenca questi documenti.", "Eight digits, from the mail that lists these documents.";
+    code_by_sms: "Otto cifre, dal messaggio con questo codice di verifica.", "Eight digits, from the message with this verification code.";
+    code_of_app: "Dalla sua app di autenticazione.", "From your authenticator app.";
+    code_of_token: "Dal suo dispositivo.", "From your token.";
+    send_code: "Inviami il codice", "Send me the code";
+    send_again: "Invia un altro codice", "Send another code";
+    go_on: "Continua", "Continue";
+    refuse_signing: "Non firmare", "Do not sign";
+    back: "Torna all'applicazione", "Back to the application";
+
+    // What happened on it.
+    code_sent: "Codice inviato", "Code sent";
+    too_soon: "Un codice è già stato inviato", "A code has been sent already";
+    not_chosen: "Scelga un certificato", "Choose a certificate";
+    not_chosen_text: "Selezioni con quale certificato vuole firmare.", "Select the certificate you want to sign with.";
+    no_pin: "Controlli il PIN", "Check the PIN";
+    no_pin_text: "Il PIN è di otto cifre. Questo tentativo non conta.", "The PIN has eight digits. This try does not count.";
+    no_code: "Controlli il codice", "Check the code";
+    no_code_text: "Il codice è di sei od otto cifre. Questo tentativo non conta. Reinserisca anche il PIN.", "The code has six or eight digits. This try does not count. Enter the PIN again too.";
+    wrong_pin: "PIN errato", "Wrong PIN";
+    wrong_pin_sent: "Il codice usato non vale più: se ne faccia inviare un altro e riprovi.", "The code you used is spent: have another one sent and try again.";
+    wrong_pin_device: "Il codice usato non vale più: attenda il prossimo e riprovi.", "The code you used is spent: wait for the next one and try again.";
+    wrong_code: "Codice errato o scaduto", "Wrong or expired code";
+    wrong_code_text: "Controlli che sia l'ultimo codice, per questi documenti, e reinserisca anche il PIN.", "Check that it is the latest code, for these documents, and enter the PIN again too.";
+    pin_locked: "PIN bloccato", "PIN locked";
+    pin_locked_text: "Il PIN è stato inserito troppe volte in modo errato: non è stato firmato nulla. Per sbloccarlo serve il PUK; altrimenti si rivolga al servizio.", "The PIN was entered wrongly too many times: nothing was signed. Unlocking it takes the PUK; otherwise turn to the service.";
+    codes_locked: "Codici bloccati", "Codes locked";
+
     to_home: "Vai alla pagina iniziale", "Go to the start page";
+}
+
+/// Texts with something in them.
+impl Language {
+    fn pick(self, italian: String, english: String) -> String {
+        match self {
+            Self::Italian => italian,
+            Self::English => english,
+        }
+    }
+
+    fn documents(self, number: u64) -> String {
+        self.pick(
+            count(number, "documento", "documenti"),
+            count(number, "document", "documents"),
+        )
+    }
+
+    fn minutes(self, millis: Millis) -> String {
+        let minutes = u64::try_from(millis).unwrap_or_default().div_ceil(60_000);
+        self.pick(
+            count(minutes, "minuto", "minuti"),
+            count(minutes, "minute", "minutes"),
+        )
+    }
+
+    pub(super) fn asks_access(self, client: &str) -> String {
+        self.pick(
+            format!("«{client}» chiede l'accesso"),
+            format!("“{client}” asks for access"),
+        )
+    }
+
+    pub(super) fn allow(self, client: &str) -> String {
+        let client = shortened(client);
+        self.pick(format!("Consenti a {client}"), format!("Allow {client}"))
+    }
+
+    pub(super) fn log_in_asked(self, client: &str) -> String {
+        self.pick(
+            format!("L'applicazione «{client}» chiede qualcosa a suo nome. Acceda per vedere che cosa, e decidere."),
+            format!("The application “{client}” asks for something in your name. Log in to see what, and decide."),
+        )
+    }
+
+    pub(super) fn asks_to_sign(self, client: &str, number: u64) -> String {
+        let documents = self.documents(number);
+        self.pick(
+            format!("«{client}» chiede di firmare {documents}"),
+            format!("“{client}” asks you to sign {documents}"),
+        )
+    }
+
+    pub(super) fn sign(self, number: u64) -> String {
+        let documents = self.documents(number);
+        self.pick(format!("Firma {documents}"), format!("Sign {documents}"))
+    }
+
+    pub(super) fn ends_in(self, millis: Millis) -> String {
+        let minutes = self.minutes(millis);
+        self.pick(
+            format!("La richiesta scade tra {minutes}."),
+            format!("The request ends in {minutes}."),
+        )
+    }
+
+    pub(super) fn code_sent(self, minutes: u64) -> String {
+        let minutes = self.minutes(i64::try_from(minutes).unwrap_or(0) * 60_000);
+        self.pick(
+            format!("Il codice vale {minutes}, una volta sola e solo per questi documenti."),
+            format!("The code is valid for {minutes}, once, and for these documents only."),
+        )
+    }
+
+    pub(super) fn too_soon(self, seconds: u64) -> String {
+        let (italian, english) = if seconds > 120 {
+            let minutes = self.minutes(i64::try_from(seconds).unwrap_or(0) * 1000);
+            (minutes.clone(), minutes)
+        } else {
+            (
+                count(seconds, "secondo", "secondi"),
+                count(seconds, "second", "seconds"),
+            )
+        };
+        self.pick(
+            format!("Usi l'ultimo codice ricevuto. Un altro si può chiedere tra {italian}."),
+            format!("Use the latest code you received. Another can be asked for in {english}."),
+        )
+    }
+
+    pub(super) fn pin_tries(self, left: u32) -> String {
+        self.pick(
+            match left {
+                0 => "Il PIN ora è bloccato.".into(),
+                1 => "Resta un tentativo, poi il PIN si blocca.".into(),
+                left => format!("Restano {left} tentativi, poi il PIN si blocca."),
+            },
+            match left {
+                0 => "The PIN is locked now.".into(),
+                1 => "One try is left, then the PIN locks.".into(),
+                left => format!("{left} tries are left, then the PIN locks."),
+            },
+        )
+    }
+
+    pub(super) fn code_tries(self, left: u32) -> String {
+        self.pick(
+            match left {
+                0 => "Per un po' non si accettano codici.".into(),
+                1 => "Resta un tentativo, poi i codici si bloccano per un po'.".into(),
+                left => format!("Restano {left} tentativi, poi i codici si bloccano per un po'."),
+            },
+            match left {
+                0 => "No code is accepted for a while.".into(),
+                1 => "One try is left, then codes lock for a while.".into(),
+                left => format!("{left} tries are left, then codes lock for a while."),
+            },
+        )
+    }
+
+    pub(super) fn codes_locked(self, millis: Millis) -> String {
+        let minutes = self.minutes(millis);
+        self.pick(
+            format!("Troppi codici errati: per {minutes} non se ne accettano. Non è stato firmato nulla."),
+            format!("Too many wrong codes: none is accepted for {minutes}. Nothing was signed."),
+        )
+    }
 }
 
 #[cfg(test)]

@@ -53,13 +53,13 @@ impl Visitor {
         };
         let secret = secret.unwrap_or_else(|| {
             let fresh = Zeroizing::new(format!("{}{}", random_id(), random_id()));
-            answers.push(set(COOKIE, &fresh));
+            answers.push(kept(COOKIE, &fresh));
             fresh
         });
 
         let switched = parameter(uri, "lang").and_then(|tag| Language::parse(&tag));
         if let Some(language) = switched {
-            answers.push(set(LANGUAGE, language.tag()));
+            answers.push(kept(LANGUAGE, language.tag()));
         }
         let chosen = switched.or_else(|| cookie(LANGUAGE).and_then(|tag| Language::parse(&tag)));
         let of_holder = || Language::parse(&session.as_ref()?.holder.language);
@@ -166,12 +166,17 @@ pub(super) async fn receive(State(app): State<App>, mut request: Request, next: 
 
 /// The cookie of a session that just began.
 pub(crate) fn begin(secret: &str) -> String {
-    set(COOKIE, secret)
+    kept(COOKIE, secret)
 }
 
 /// Takes the cookie of a session back.
 pub(crate) fn end() -> String {
-    format!("{COOKIE}=; Max-Age=0{KEPT}")
+    forget(COOKIE)
+}
+
+/// Takes a cookie back.
+pub(crate) fn forget(name: &str) -> String {
+    format!("{name}=; Max-Age=0{KEPT}")
 }
 
 /// Adds a cookie to an answer.
@@ -195,7 +200,8 @@ fn append_before(response: &mut Response, cookie: &str) {
     }
 }
 
-fn set(name: &str, value: &str) -> String {
+/// A cookie of ours.
+pub(crate) fn kept(name: &str, value: &str) -> String {
     format!("{name}={value}{KEPT}")
 }
 

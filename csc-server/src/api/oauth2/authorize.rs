@@ -3,9 +3,9 @@
 use axum::{
     Json,
     extract::{RawQuery, State},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
 };
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::{
@@ -14,57 +14,35 @@ use super::{
 };
 use crate::{
     app::App,
-    authorization::{Arrived, Error},
+    authorization::Arrived,
     oauth::fields::Fields,
+    portal::{Problem, authorize, kept, with_cookie},
 };
 
-/// The page that asks the holder.
-pub(crate) const PAGE: &str = "/authorize";
-/// The cookie that binds a request to the browser it came from.
-pub(crate) const COOKIE: &str = "__Host-csc-request";
 /// Longest query, in octets: CSC v1 8.3.2 keeps the whole URI below 2083 characters; hashes of a batch take more.
 const QUERY: usize = 64 * 1024;
 
 /// GET oauth2/authorize: the browser goes to our page, back to the client with an error, or, when nobody knows whether there is a client to
 /// go back to, nowhere (RFC 6749 4.1.2.1).
-pub(crate) async fn handle(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
+pub(crate) async fn handle(
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
     let query = query.unwrap_or_default();
     if query.len() > QUERY {
-        return nowhere("The request is too long.");
+        return Err(Problem::BadRequest);
     }
-    let Some(fields) = Fields::parse(query.as_bytes()) else {
-        return nowhere("A parameter is given twice.");
-    };
-    match app.authorizations.arrive(&fields).await {
-        Ok(Arrived::Page { cookie }) => {
-            let cookie = format!("{COOKIE}={cookie}; Path=/; Secure; HttpOnly; SameSite=Lax");
-            match HeaderValue::from_str(&cookie) {
-                Ok(cookie) => (
-                    StatusCode::SEE_OTHER,
-                    [
-                        (header::LOCATION, HeaderValue::from_static(PAGE)),
-                        (header::SET_COOKIE, cookie),
-                    ],
-                )
-                    .into_response(),
-                Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-            }
+    let fields = Fields::parse(query.as_bytes()).ok_or(Problem::BadRequest)?;
+    match app.authorizations.arrive(&fields).await? {
+        Arrived::Page { cookie } => {
+            let page = Redirect::to(authorize::PATH);
+            Ok(with_cookie(page, &kept(authorize::COOKIE, &cookie)))
         }
-        Ok(Arrived::Back(redirect)) => {
-            (StatusCode::FOUND, [(header::LOCATION, redirect.location)]).into_response()
+        Arrived::Back(redirect) => {
+            let location = [(header::LOCATION, redirect.location)];
+            Ok((StatusCode::FOUND, location).into_response())
         }
-        Err(Error::UnknownClient) => nowhere("This application is not registered."),
-        Err(Error::BadRedirect) => nowhere("The address to go back to is not registered."),
-        Err(Error::Unknown | Error::Ended) => {
-            nowhere("This request has ended. Begin again in your application.")
-        }
-        Err(error) => Refusal::from(error).into_response(),
     }
-}
-
-/// The browser is sent nowhere.
-fn nowhere(text: &'static str) -> Response {
-    Refusal::request(text).into_response()
 }
 
 /// POST oauth2/pushed_authorize.
