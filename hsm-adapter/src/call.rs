@@ -76,6 +76,13 @@ macro_rules! requests {
                     $(Self::$call(call) => engine.post(call, answer)),+
                 }
             }
+
+            /// The answer to a call that cannot be run at all.
+            pub(crate) fn refused(self, error: HsmError) -> Octets {
+                match self {
+                    $(Self::$call(_) => ended::<$call>(Err(error.into()))),+
+                }
+            }
         }
     };
 }
@@ -98,6 +105,12 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Octets, HsmError> {
     octets
         .map(Zeroizing::new)
         .map_err(|error| malformed(&error))
+}
+
+/// How a call ended, as it travels.
+fn ended<C: Call>(result: Result<C::Answer, C::Error>) -> Octets {
+    let octets = encode(&result).or_else(|error| encode(&Err::<(), _>(C::Error::from(error))));
+    octets.unwrap_or_default()
 }
 
 /// The inverse; nothing may follow.
@@ -141,18 +154,13 @@ impl Engine {
     }
 
     fn post<C: Call>(&self, call: C, answer: impl FnOnce(Octets) + Send + 'static) {
-        let encoded = |result: Result<C::Answer, C::Error>| {
-            let octets =
-                encode(&result).or_else(|error| encode(&Err::<(), _>(C::Error::from(error))));
-            octets.unwrap_or_default()
-        };
         if let Some(ended) = call.at_once(&self.tools) {
-            return answer(encoded(ended));
+            return answer(self::ended::<C>(ended));
         }
         let tools = self.tools.clone();
         let work = move |session: &mut Session| call.run(session, &tools);
         self.pool
-            .post(C::SPEED, work, move |result| answer(encoded(result)));
+            .post(C::SPEED, work, move |result| answer(ended::<C>(result)));
     }
 
     pub(crate) fn state(&self) -> PoolState {

@@ -97,9 +97,14 @@ fn answer(
                 tell(to, &Report::Opened(slot, ended), &[]);
             }
             Ok((Order::Call { id, slot }, request)) => {
-                let engine = lock(&engines.open).slots.get(&slot).cloned();
-                let (Some(engine), Ok(request)) = (engine, decode::<Request>(request)) else {
+                let Ok(request) = decode::<Request>(request) else {
                     return Err(io::ErrorKind::InvalidData.into());
+                };
+                let Some(engine) = lock(&engines.open).slots.get(&slot).cloned() else {
+                    let closed = HsmError::Unavailable("the slot is not open".to_owned());
+                    let answer = request.refused(closed);
+                    tell(to, &Report::Answered(id, Learned::default()), &answer);
+                    continue;
                 };
                 let (to, masters) = (to.clone(), engine.tools.masters.clone());
                 request.post(&engine, move |answer| {

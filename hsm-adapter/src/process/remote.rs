@@ -148,6 +148,10 @@ impl Slot {
             }
             let free = timeout_at(until.into(), self.free(&mut stand, speed)).await;
             let (link, seat) = free.map_err(|_| queue.busy())??;
+            // The process that was waited for may have been refused.
+            if let Some(error) = self.barred.get() {
+                return Err(error.clone());
+            }
             let begun = Instant::now();
             let Some(ended) = self.served(&caller, &link, request, seat).await else {
                 continue;
