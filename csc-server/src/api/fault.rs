@@ -35,6 +35,8 @@ pub enum Fault {
     ExpiredToken,
     /// A token that is good, but not for this.
     Scope,
+    /// Documents that a credential token does not approve.
+    Hash,
     /// `Authorization` of auth/login is not `Basic …`.
     LoginHeader,
     /// Basic credentials without a colon.
@@ -120,6 +122,11 @@ impl Fault {
                 StatusCode::FORBIDDEN,
                 "unauthorized_client",
                 "The client is not authorized to use this method.".into(),
+            ),
+            Self::Hash => (
+                StatusCode::FORBIDDEN,
+                "invalid_hash",
+                "Document or documentDigest does not match authorized hash".into(),
             ),
             Self::LoginHeader => {
                 let text = format!("Malformed authentication parameter{full_stop}");

@@ -41,7 +41,10 @@ fn answer(app: &App, call: &Call) -> Value {
         .into_iter()
         .map(Method::path)
         .collect();
-    methods.extend(["oauth2/token", "oauth2/revoke"]);
+    methods.extend(["oauth2/authorize", "oauth2/token", "oauth2/revoke"]);
+    if call.version == Version::V2 {
+        methods.push("oauth2/pushed_authorize");
+    }
     let mut answer = json!({
         "specs": call.version.specs(),
         "name": info.name,
@@ -49,7 +52,7 @@ fn answer(app: &App, call: &Call) -> Value {
         "region": info.region,
         "lang": info.lang,
         "description": info.description,
-        "authType": ["basic", "oauth2client"],
+        "authType": ["basic", "oauth2code", "oauth2client"],
         "oauth2": &*app.public_url,
         "methods": methods,
     });
@@ -71,6 +74,7 @@ fn answer(app: &App, call: &Call) -> Value {
         );
         let levels = LEVELS.map(|(level, _)| level);
         answer.insert("conformance_levels".into(), json!(levels));
+        answer.insert("supportsRar".into(), json!(true));
         answer.insert("supportedHashTypes".into(), json!(["dtbsr", "sdr"]));
     }
     answer

@@ -189,7 +189,7 @@ fn info(version: Version) -> Value {
                     json!({ "formats": list(one_of(&["C", "X", "P", "J"])), "envelope_properties": list(list(text())) }),
                     json!({ "allowMix": flag() }),
                 ),
-                "conformance_levels": list(text()), "supportedHashTypes": list(one_of(&["dtbsr", "sdr", "sodr"])),
+                "conformance_levels": list(text()), "supportsRar": flag(), "supportedHashTypes": list(one_of(&["dtbsr", "sdr", "sodr"])),
             }),
         ),
     }

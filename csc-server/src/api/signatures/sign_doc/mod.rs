@@ -15,7 +15,7 @@ use crate::{
         algorithms, bearer::Access, dialect::Call, fault::Fault, leniency::Caller, params::Params,
     },
     app::App,
-    credential::Credential,
+    credential::{self, Credential},
     ids::CredentialId,
     signing::document::{self, Prepared},
 };
@@ -49,6 +49,7 @@ pub(crate) async fn handle(
     if let Some(id) = &named {
         access.covers(id)?;
     }
+    let by_token = matches!(access, Access::Credential(..));
     let access = access.into_service();
     let mode = Mode::read(&app, &access.client, &params).await?;
     let most = app.limits.documents;
@@ -84,9 +85,11 @@ pub(crate) async fn handle(
         async move {
             let statements = prepared.iter().map(|prepared| prepared.statement().clone());
             let statements: Vec<_> = statements.collect();
-            let permit = keys
-                .redeem(&access, &of, &sad, statements, &request)
-                .await?;
+            let permit = keys.redeem(&access, &of, &sad, statements, &request).await;
+            let permit = permit.map_err(|error| match error {
+                credential::Error::NotAuthorised if by_token => Fault::Hash,
+                error => error.into(),
+            })?;
             Ok(Task::Documents {
                 permit,
                 prepared,
