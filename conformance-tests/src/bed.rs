@@ -4,6 +4,7 @@ use std::{
     env,
     fs::{self, OpenOptions},
     io::Write,
+    net::SocketAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -56,6 +57,7 @@ pub struct Builder {
     mail_server: bool,
     forwarded: bool,
     quiet: bool,
+    slot: Vec<String>,
 }
 
 impl Builder {
@@ -80,6 +82,12 @@ impl Builder {
     /// Puts the forwarding module before SoftHSM2, so that [`TestBed::rules`] can make an HSM fail.
     pub fn forwarded(mut self) -> Self {
         self.forwarded = true;
+        self
+    }
+
+    /// A setting of the holders' slot, as in `slot("open_keys", "8")`; the value is TOML.
+    pub fn slot(mut self, key: &str, value: &str) -> Self {
+        self.slot.push(format!("{key} = {value}"));
         self
     }
 
@@ -122,6 +130,7 @@ impl Builder {
         let forwarded = self
             .forwarded
             .then(|| forward(&mut slots, &binary::path("libpkcs11_forwarder.so")));
+        settle(&mut slots, &self.slot);
         for pin in [
             "csc-holder.pin",
             "csc-holder.so-pin",
@@ -179,6 +188,11 @@ impl TestBed {
     pub fn api(&self) -> Api {
         let address = self.with_server(|server| server.api);
         Api::new(format!("https://{address}"), &self.tls)
+    }
+
+    /// Where the API listens now.
+    pub fn address(&self) -> SocketAddr {
+        self.with_server(|server| server.api)
     }
 
     /// The operator's listener where it is now: health and metrics.
@@ -347,6 +361,25 @@ pub async fn shared_on_postgres() -> &'static TestBed {
 
 const PID: &str = "server.pid";
 const RULES: &str = "hsm.rules";
+
+/// Puts these lines into the section of the holders' slot, in the place of what stood there.
+fn settle(slots: &mut String, lines: &[String]) {
+    const HOLDER: &str = "[[slot]]\nrole = \"holder\"\n";
+    let (before, section) = slots.split_once(HOLDER).expect("holders have a slot");
+    let (section, after) = section.split_once("\n\n").unwrap_or((section, ""));
+    let named = |line: &str| {
+        let key = line.split_once(" = ").map(|(key, _)| key.to_owned());
+        lines
+            .iter()
+            .any(|set| set.split_once(" = ").map(|(key, _)| key.to_owned()) == key)
+    };
+    let kept = section
+        .lines()
+        .filter(|line| !named(line))
+        .map(str::to_owned);
+    let section: Vec<String> = kept.chain(lines.iter().cloned()).collect();
+    *slots = format!("{before}{HOLDER}{}\n\n{after}", section.join("\n"));
+}
 
 /// Puts this module into the sections of slots; gives the one that stood there.
 fn forward(slots: &mut String, module: &Path) -> String {
