@@ -136,7 +136,6 @@ const WELL_KNOWN: [&str; 2] = [
     "/.well-known/openid-configuration",
 ];
 /// Without a client there is nobody to go back to.
-/// These clients are not registered for the code flow.
 const PUSH: [&str; 6] = [
     "400 Missing parameter client_id",
     "400 Invalid parameter redirect_uri",
