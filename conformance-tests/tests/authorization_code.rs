@@ -402,3 +402,39 @@ async fn a_code_that_nobody_gave_gives_no_token() {
 fn client_without_secret(bed: &TestBed) -> Client {
     client(bed, "[authentication]\nmethod = \"none\"")
 }
+
+#[tokio::test]
+async fn a_page_is_neither_framed_nor_scripted_and_takes_only_its_own_forms() {
+    let api = shared().await.api();
+    let page = api.send(api.request(Method::GET, "/portal/login")).await;
+    assert_eq!(page.status, 200, "{page:?}");
+    let header = |name: &str| page.headers[name].to_str().unwrap();
+    let policy = header("content-security-policy");
+    for part in [
+        "default-src 'none'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+    ] {
+        assert!(policy.contains(part), "{policy}");
+    }
+    assert!(!policy.contains("script"), "{policy}");
+    assert!(!page.text.contains("<script"), "{}", page.text);
+    assert_eq!(header("x-frame-options"), "DENY");
+    assert_eq!(header("referrer-policy"), "no-referrer");
+    assert_eq!(header("cache-control"), "no-store");
+    let cookie = header("set-cookie");
+    assert!(cookie.starts_with("__Host-"), "{cookie}");
+    for part in ["Secure", "HttpOnly", "SameSite=Lax"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    // SC-42: what a page of somebody else posts is no act of the holder.
+    let kept = cookie.split(';').next().unwrap();
+    for path in ["/authorize", "/portal/login"] {
+        let posted = api
+            .post(path)
+            .header("Cookie", kept)
+            .form(&[("decision", "approve")]);
+        assert_eq!(api.send(posted).await.status, 403, "{path}");
+    }
+}

@@ -6,15 +6,18 @@
     reason = "what fails in a helper fails its test"
 )]
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use conformance_tests::{
-    Browser, Client, Digest, Key, Look, Scheme, Signer, TestBed, V1, V2, assert_signs, digest,
-    digests, register_secret, shared,
+    Browser, Client, ClientKey, Digest, Key, Look, Scheme, Signer, TestBed, V1, V2, assert_signs,
+    digest, digests, register_secret, shared,
 };
 use reqwest::Url;
 use serde_json::{Value, json};
@@ -32,6 +35,8 @@ const LABELS: [&str; 2] = ["Contratto di locazione.pdf", "Allegato <b>A</b>.pdf"
 struct Application<'a> {
     bed: &'a TestBed,
     client: Client,
+    key: ClientKey,
+    proofs: AtomicU32,
     listener: TcpListener,
     verifier: String,
 }
@@ -39,11 +44,13 @@ struct Application<'a> {
 impl<'a> Application<'a> {
     async fn new(bed: &'a TestBed) -> Self {
         let registration = format!(
-            "name = \"{NAME}\"\nredirect_uris = [\"http://127.0.0.1/cb\"]\ngrants = [\"authorization_code\"]\nrequire_par = true\n"
+            "name = \"{NAME}\"\nredirect_uris = [\"http://127.0.0.1/cb\"]\ngrants = [\"authorization_code\"]\nrequire_par = true\nrequire_dpop = true\n"
         );
         Self {
             bed,
             client: bed.client_from(&registration),
+            key: ClientKey::new(),
+            proofs: AtomicU32::default(),
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             verifier: register_secret("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
         }
@@ -77,7 +84,20 @@ impl<'a> Application<'a> {
 
     async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Value {
         let Client { id, secret } = &self.client;
-        self.bed.api().form_as(path, id, secret, fields).await.body
+        let name = self.proofs.fetch_add(1, Relaxed).to_string();
+        let request = self.bed.api().post(path).basic_auth(id, Some(secret));
+        let request = request.header("DPoP", self.key.proof(path, None, &name));
+        self.bed.api().send(request.form(fields)).await.body
+    }
+
+    /// Calls a method of v2 with a token and a proof of the key it is bound to.
+    async fn call(&self, method: &str, token: &str, body: Value) -> Value {
+        let path = V2.path(method);
+        let name = self.proofs.fetch_add(1, Relaxed).to_string();
+        let request = self.bed.api().post(&path).json(&body);
+        let request = request.header("Authorization", format!("DPoP {token}"));
+        let request = request.header("DPoP", self.key.proof(&path, Some(token), &name));
+        self.bed.api().send(request).await.ok()
     }
 
     /// What the browser brings back.
@@ -158,6 +178,7 @@ struct Words {
     code: &'static str,
     sign: &'static str,
     refuse: &'static str,
+    unseen: &'static str,
     wrong_code: &'static str,
     wrong_pin: &'static str,
     left: &'static str,
@@ -173,6 +194,7 @@ fn words(look: Look) -> Words {
             code: "Codice",
             sign: "Firma 2 documenti",
             refuse: "Non firmare",
+            unseen: "Questo servizio riceve le impronte, non i documenti",
             wrong_code: "Codice errato o scaduto",
             wrong_pin: "PIN errato",
             left: "Restano 4 tentativi",
@@ -185,6 +207,7 @@ fn words(look: Look) -> Words {
             code: "Code",
             sign: "Sign 2 documents",
             refuse: "Do not sign",
+            unseen: "This service receives the hashes, not the documents",
             wrong_code: "Wrong or expired code",
             wrong_pin: "Wrong PIN",
             left: "4 tries are left",
@@ -227,6 +250,7 @@ async fn what_is_approved_by_keyboard_alone_is_signed_on_a_phone_and_on_a_deskto
         let text = browser.text().await;
         for shown in LABELS.into_iter().chain([
             NAME,
+            w.unseen,
             "Signing key under test",
             verification_code(&documents).as_str(),
             &hex::encode(documents[0])[..8],
@@ -268,11 +292,14 @@ async fn what_is_approved_by_keyboard_alone_is_signed_on_a_phone_and_on_a_deskto
             "hashAlgorithmOID": SHA256,
             "signAlgo": "1.2.840.10045.4.3.2",
         });
-        let signed = bed
+        // Without the key the token is nothing.
+        let stolen = bed
             .api()
-            .call(V2, "signatures/signHash", &access, order)
-            .await
-            .ok();
+            .call(V2, "signatures/signHash", &access, order.clone());
+        stolen.await.unauthorised("invalid_token");
+        let signed = application
+            .call("signatures/signHash", &access, order)
+            .await;
         let certificate = certificate(&signer).await;
         for (document, signature) in documents
             .iter()
@@ -362,11 +389,9 @@ async fn an_application_gets_access_when_its_holder_says_so_and_none_once_he_has
             .as_str()
             .unwrap_or_else(|| panic!("{token}")),
     );
-    let listed = bed
-        .api()
-        .call(V2, "credentials/list", &access, json!({}))
-        .await
-        .ok();
+    let listed = application
+        .call("credentials/list", &access, json!({}))
+        .await;
     assert_eq!(listed["credentialIDs"][0], signer.credential.id);
 
     // SC-46: who logs out leaves no code behind.

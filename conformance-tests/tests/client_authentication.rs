@@ -8,7 +8,7 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use conformance_tests::{
-    Answer, Client, KeySpec, TestBed, V1, digest, digests, register_secret, shared,
+    Answer, Client, ClientKey, KeySpec, TestBed, V1, digest, digests, register_secret, shared,
 };
 use jsonwebtoken::{
     Algorithm, EncodingKey, Header, encode, get_current_timestamp,
@@ -21,42 +21,6 @@ use sha2::{Digest, Sha256};
 /// As the configuration of these tests says.
 const SERVICE: &str = "https://localhost:8443";
 const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-
-struct Key {
-    private: EncodingKey,
-    public: Jwk,
-}
-
-impl Key {
-    fn new() -> Self {
-        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-        let private = EncodingKey::from_ec_der(&pair.serialize_der());
-        let public = Jwk::from_encoding_key(&private, Algorithm::ES256).unwrap();
-        Self { private, public }
-    }
-
-    fn assertion(&self, client: &Client, audience: &str, name: &str) -> String {
-        let claims = json!({
-            "iss": client.id, "sub": client.id, "aud": audience, "jti": name, "exp": get_current_timestamp() + 60,
-        });
-        encode(&Header::new(Algorithm::ES256), &claims, &self.private).unwrap()
-    }
-
-    fn proof(&self, path: &str, token: Option<&str>, name: &str) -> String {
-        let mut claims = json!({
-            "htm": "POST", "htu": format!("{SERVICE}{path}"), "jti": name, "iat": get_current_timestamp(),
-        });
-        if let Some(token) = token {
-            claims["ath"] = json!(BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(token)));
-        }
-        let header = Header {
-            typ: Some("dpop+jwt".into()),
-            jwk: Some(self.public.clone()),
-            ..Header::new(Algorithm::ES256)
-        };
-        encode(&header, &claims, &self.private).unwrap()
-    }
-}
 
 async fn token(bed: &TestBed, client: &Client, assertion: &str) -> Answer {
     let fields = [
@@ -71,7 +35,7 @@ async fn token(bed: &TestBed, client: &Client, assertion: &str) -> Answer {
 #[tokio::test]
 async fn a_signed_assertion_is_believed_once_and_only_for_this_server() {
     let bed = shared().await;
-    let (key, stranger) = (Key::new(), Key::new());
+    let (key, stranger) = (ClientKey::new(), ClientKey::new());
     let jwk = serde_json::to_value(&key.public).unwrap();
     let text = |name: &str| jwk[name].as_str().unwrap().to_owned();
     let client = bed.client_from(&format!(
@@ -108,7 +72,7 @@ async fn a_signed_assertion_is_believed_once_and_only_for_this_server() {
 #[tokio::test]
 async fn a_client_with_a_key_signs_under_a_mandate() {
     let bed = shared().await;
-    let key = Key::new();
+    let key = ClientKey::new();
     let jwk = serde_json::to_value(&key.public).unwrap();
     let text = |name: &str| jwk[name].as_str().unwrap().to_owned();
     let client = bed.client_from(&format!(
@@ -173,7 +137,7 @@ async fn a_token_that_is_bound_to_a_key_is_nothing_without_it() {
     let holder = bed.holder();
     let client = bed.client_from("name = \"A\"\nrequire_dpop = true\n");
     bed.link(&client, &holder);
-    let (key, thief) = (Key::new(), Key::new());
+    let (key, thief) = (ClientKey::new(), ClientKey::new());
     let ask = async |proof: Option<String>| {
         let request = bed.api().post("/oauth2/token");
         let request = request.basic_auth(&client.id, Some(&client.secret));

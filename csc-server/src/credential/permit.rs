@@ -21,7 +21,7 @@ pub const SIGNINGS: audit::Table = audit::table!(
 
 /// A permit to sign these digests with this key, once.
 ///
-/// Only [`Keys::redeem`] makes one, after the count has gone down and the intent is durable in the audit log. It has no public
+/// Only [`Keys::redeem`](super::Keys::redeem) makes one, after the count has gone down and the intent is durable in the audit log. It has no public
 /// constructor and cannot be copied:
 ///
 /// ```compile_fail

@@ -12,8 +12,8 @@
 //! | `login`, `home` | a file a flow |
 //! | `authorize`, `consent`, `signing` | the answer to an application: what it may do, or what is signed |
 //!
-//! A page is a template in `templates/` that extends `layout.html`, a struct with a [`page::Page`] in it, and a handler that takes a
-//! [`visitor::Visitor`] (and a [`form::Posted`] where it decides something) and gives `Result<Response, Problem>`.
+//! A page is a template in `templates/` that extends `layout.html`, a struct with a `page::Page` in it, and a handler that takes a
+//! `visitor::Visitor` (and a `form::Posted` where it decides something) and gives `Result<Response, Problem>`.
 
 mod assets;
 pub(crate) mod authorize;

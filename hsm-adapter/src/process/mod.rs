@@ -8,7 +8,7 @@
 //! The process has the PIN, the library and every step that handles a key; who calls has neither. A frozen device blocks a call for as long
 //! as it is frozen, some modules find a lost token only when they are loaded anew, and some leak with every key they open: a
 //! process can be replaced. As many calls are sent as there are sessions, so that what waits has not been begun, and a call that went down
-//! with its process is judged by what it may have done ([`IfLost`](crate::call::IfLost)).
+//! with its process is judged by what it may have done (`call::IfLost`).
 
 mod child;
 mod keeper;
