@@ -293,9 +293,8 @@ async fn what_is_approved_by_keyboard_alone_is_signed_on_a_phone_and_on_a_deskto
             "signAlgo": "1.2.840.10045.4.3.2",
         });
         // Without the key the token is nothing.
-        let stolen = bed
-            .api()
-            .call(V2, "signatures/signHash", &access, order.clone());
+        let api = bed.api();
+        let stolen = api.call(V2, "signatures/signHash", &access, order.clone());
         stolen.await.unauthorised("invalid_token");
         let signed = application
             .call("signatures/signHash", &access, order)

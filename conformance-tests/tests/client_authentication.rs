@@ -6,14 +6,10 @@
     reason = "what fails in a helper fails its test"
 )]
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use conformance_tests::{
     Answer, Client, ClientKey, KeySpec, TestBed, V1, digest, digests, register_secret, shared,
 };
-use jsonwebtoken::{
-    Algorithm, EncodingKey, Header, encode, get_current_timestamp,
-    jwk::{Jwk, ThumbprintHash},
-};
+use jsonwebtoken::jwk::ThumbprintHash;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
