@@ -309,6 +309,41 @@ async fn a_puk_unlocks_a_locked_pin_which_stays_the_same() {
     bed.inspect();
 }
 
+#[tokio::test]
+async fn a_holder_types_his_own_secrets_and_a_random_puk_is_shown_once() {
+    let bed = shared().await;
+    let holder = bed.holder();
+    let otp = bed.mail_otp(&holder);
+    let add = [
+        "credential",
+        "add",
+        "--holder",
+        &holder.name,
+        "--otp",
+        &otp.id,
+    ];
+    // Nothing is made for who types nothing.
+    let silent = bed.cli(&add, &[""]);
+    assert!(!silent.success, "{}", silent.stdout);
+    let pin = register_secret("73914628");
+    let made = [0, 1].map(|_| bed.cli(&add, &[&pin]).expect("credential add"));
+    let puks = made.each_ref().map(|printed| {
+        assert!(!printed.contains(&pin), "the PIN is never shown");
+        let puk = printed.lines().find_map(|line| line.strip_prefix("puk: "));
+        register_secret(puk.expect("a PUK, once").trim())
+    });
+    // Twelve characters of 32, or ten digits: nobody has time for them in ten tries.
+    assert!(puks.iter().all(|puk| puk.len() >= 10), "{}", puks[0].len());
+    assert_ne!(puks[0], puks[1]);
+    let rows = [
+        bed.sql("SELECT * FROM credential"),
+        bed.sql("SELECT * FROM audit"),
+        bed.log(),
+    ]
+    .concat();
+    assert!(puks.iter().all(|puk| !rows.contains(puk.as_str())));
+}
+
 fn run(bed: &TestBed, what: &str, credential: &Credential) {
     bed.cli(&["credential", what, "--credential", &credential.id], &[])
         .expect(what);
