@@ -85,16 +85,22 @@ async fn a_backup_restores_a_service_only_with_its_token_on_postgres() {
     a_backup_restores_a_service_only_with_its_token(builder).await;
 }
 
-/// The statement that puts the policy of this service into another database.
-fn policy_of(bed: &TestBed) -> String {
-    let settings = bed.sql("SELECT settings FROM policy");
-    let mac = bed.sql("SELECT record_mac FROM policy");
-    // PostgreSQL prints octets as it reads them.
-    let mac = match mac.starts_with("\\x") {
-        true => format!("'{mac}'"),
-        false => format!("x'{mac}'"),
+/// The statements that put the policy of this service and its registration of who logs in by himself into another database.
+fn own_rows(bed: &TestBed) -> [String; 2] {
+    let row = |table: &str, content: &str, which: &str| {
+        let settings = bed.sql(&format!("SELECT {content} FROM {table} WHERE {which}"));
+        let mac = bed.sql(&format!("SELECT record_mac FROM {table} WHERE {which}"));
+        // PostgreSQL prints octets as it reads them.
+        let mac = match mac.starts_with("\\x") {
+            true => format!("'{mac}'"),
+            false => format!("x'{mac}'"),
+        };
+        format!("UPDATE {table} SET {content} = '{settings}', record_mac = {mac} WHERE {which}")
     };
-    format!("UPDATE policy SET settings = '{settings}', record_mac = {mac}")
+    [
+        row("policy", "settings", "id = id"),
+        row("client", "registration", "id = 'direct'"),
+    ]
 }
 
 /// The restore drill of docs/operations.md.
@@ -114,7 +120,7 @@ async fn a_backup_restores_a_service_only_with_its_token(builder: fn() -> Builde
     let thief = builder().set("mail.outbox", &outbox).start().await;
     let sad = signer.sad(V1, &hash).await;
     let backup = bed.dump("backup-2");
-    let policy = policy_of(&thief);
+    let [policy, direct] = own_rows(&thief);
     thief.stop().await;
     thief.replace_database(&backup);
     thief
@@ -126,6 +132,11 @@ async fn a_backup_restores_a_service_only_with_its_token(builder: fn() -> Builde
     let api = thief.api();
     let call = async |method: &str, body| api.call(V1, method, &signer.token, body).await;
     let id = json!({"credentialID": signer.credential.id});
+    // Nobody is a client of whom his token has written nothing.
+    call("credentials/info", id.clone())
+        .await
+        .unauthorised("invalid_token");
+    thief.sql(&direct);
     call("credentials/info", id.clone()).await.ok();
     refused(&call("credentials/sendOTP", id).await);
     let code = signer.code().await;

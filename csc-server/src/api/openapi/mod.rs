@@ -30,6 +30,8 @@ enum Security {
     Public,
     /// Who shows this; nobody without.
     Shown(&'static str),
+    /// Everybody, with a browser: what is refused is said on a page.
+    Browser,
     /// Who shows this, or proves himself in the body.
     ShownOrInBody(&'static str),
 }
@@ -119,7 +121,7 @@ impl Operation {
             Answer::refusal(503, "Full, or a part is not there.", &["Retry-After"]),
         ];
         let (security, public) = match self.security {
-            Security::Public => (json!([]), true),
+            Security::Public | Security::Browser => (json!([]), true),
             Security::Shown(scheme) => (json!([{ scheme: [] }]), false),
             Security::ShownOrInBody(scheme) => (json!([{ scheme: [] }, {}]), false),
         };
@@ -130,10 +132,17 @@ impl Operation {
                 &["WWW-Authenticate"],
             )
         });
-        let answers = self.answers.into_iter().chain(refusals).chain(unauthorised);
-        let responses: Map<_, _> = answers
-            .map(|answer| (answer.status.to_string(), answer.render()))
-            .collect();
+        let pages = matches!(self.security, Security::Browser);
+        let refusals = refusals.into_iter().chain(unauthorised).map(|refusal| {
+            let (status, mut answer) = (refusal.status, refusal.render());
+            if let (true, Some(content)) = (pages, answer.pointer_mut("/content")) {
+                content["text/html"] = json!({ "schema": { "type": "string" } });
+            }
+            (status.to_string(), answer)
+        });
+        let answers = self.answers.into_iter();
+        let answers = answers.map(|answer| (answer.status.to_string(), answer.render()));
+        let responses: Map<_, _> = answers.chain(refusals).collect();
         let mut operation = json!({
             "operationId": id, "tags": [tag], "summary": self.summary, "security": security, "responses": responses,
         });

@@ -101,7 +101,7 @@ fn authorize() -> Operation {
     };
     Operation {
         summary: "Ask the holder, in his browser",
-        security: Security::Public,
+        security: Security::Browser,
         parameters: parameters.collect(),
         body: None,
         answers: vec![
