@@ -1,11 +1,5 @@
 //! How clients prove who they are, and tokens that are bound to a key: private_key_jwt (RFC 7523), DPoP (RFC 9449), mutual TLS (RFC 8705).
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "what fails in a helper fails its test"
-)]
-
 use conformance_tests::{
     Answer, Client, ClientKey, KeySpec, TestBed, V1, digest, digests, register_secret, shared,
 };
