@@ -265,7 +265,13 @@ async fn throughput(
     (idle.address, idle.pid) = (endpoint.address, endpoint.pid());
     // At the pace of the service, so that the client costs the same.
     let pace = outcome.per_second();
-    let work = scene::signature(credential, "nothing", algorithm, 1, (pace * 6.0) as usize);
+    let work = scene::signature(
+        credential,
+        "nothing",
+        algorithm,
+        &[[0; 32]],
+        (pace * 6.0) as usize,
+    );
     let running = raw::start(&scene.place(), "rsa-3072", 2, RAW_TIME);
     let beside = idle
         .offer(vec![work], pace)
@@ -345,13 +351,12 @@ async fn overload() -> Row {
     ])
     .await;
     let (target, credential) = (scene.target().await, scene.credential("rsa-3072"));
-    scene.bed.rules(&["C_Sign remember"]);
     warm(&mut scene, &target, &credential, RSA).await;
-    let work = scene.signing(&credential, RSA, 100, APPROVED, 1).await;
-    scene.bed.rules(&["C_Sign remember", "C_Sign delay 8ms"]);
+    let work = scene.each_its_own(&credential, RSA, 16, APPROVED).await;
+    scene.bed.rules(&["C_Sign delay 40ms"]);
     let before = scene.signed();
-    // Four sessions at 8 ms a signature: 500 a second.
-    let outcome = target.offer(work, 1000.0).await;
+    // Four sessions at 40 ms a signature: 100 a second.
+    let outcome = target.offer(work, 200.0).await;
     assert!(
         outcome
             .statuses

@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use conformance_tests::{
-    Client, Credential, Holder, KeySpec, Otp, TestBed, Token, V1, digest, digests, until,
+    Client, Credential, Digest, Holder, KeySpec, Otp, TestBed, Token, V1, digest, digests, until,
 };
 use hyper::body::Bytes;
 use serde_json::json;
@@ -87,13 +87,12 @@ impl Scene {
         Target::new(self.bed.address(), &certificate, token, self.pid())
     }
 
-    /// The body of credentials/authorize for `count` signatures, with a new code.
-    pub(crate) fn approval(&mut self, credential: &Credential, count: usize) -> Work {
+    /// The body of credentials/authorize for these hashes, with a new code.
+    fn approval(&mut self, credential: &Credential, hashes: &[Digest]) -> Work {
         let code = self.token.code(self.counter);
         self.counter += 1;
-        let hash = digest("measured");
         let body = json!({
-            "credentialID": credential.id, "numSignatures": count, "hash": digests(&vec![hash; count]),
+            "credentialID": credential.id, "numSignatures": hashes.len(), "hash": digests(hashes),
             "PIN": credential.pin, "OTP": code,
         });
         Work {
@@ -113,18 +112,50 @@ impl Scene {
         count: usize,
         each: usize,
     ) -> Vec<Work> {
-        let (api, token) = (self.bed.api(), self.bed.client_token(&self.client).await);
         let mut work = Vec::new();
         for _ in 0..approvals {
-            let approval = self.approval(credential, count);
-            let body = serde_json::from_slice(&approval.body).expect("JSON");
-            let sad = api
-                .call(V1, "credentials/authorize", &token, body)
-                .await
-                .text_of("SAD");
-            work.push(signature(credential, &sad, algorithm, each, count / each));
+            let hashes = |count| vec![digest("measured"); count];
+            let sad = self.approved(credential, &hashes(count)).await;
+            work.push(signature(
+                credential,
+                &sad,
+                algorithm,
+                &hashes(each),
+                count / each,
+            ));
         }
         work
+    }
+
+    /// Requests that sign a hash of their own each, so that those of one approval may come at the same time.
+    pub(crate) async fn each_its_own(
+        &mut self,
+        credential: &Credential,
+        algorithm: &str,
+        approvals: usize,
+        count: usize,
+    ) -> Vec<Work> {
+        let mut work = Vec::new();
+        for approval in 0..approvals {
+            let hashes = (0..count).map(|hash| digest(&format!("{approval}-{hash}")));
+            let hashes: Vec<_> = hashes.collect();
+            let sad = self.approved(credential, &hashes).await;
+            work.extend(
+                hashes.iter().map(|hash| {
+                    signature(credential, &sad, algorithm, std::slice::from_ref(hash), 1)
+                }),
+            );
+        }
+        work
+    }
+
+    /// A SAD for these hashes.
+    async fn approved(&mut self, credential: &Credential, hashes: &[Digest]) -> String {
+        let (api, token) = (self.bed.api(), self.bed.client_token(&self.client).await);
+        let approval = self.approval(credential, hashes);
+        let body = serde_json::from_slice(&approval.body).expect("JSON");
+        let answer = api.call(V1, "credentials/authorize", &token, body).await;
+        answer.text_of("SAD")
     }
 
     /// Credentials beside this one, copies of it under other names, until there are so many.
@@ -176,16 +207,16 @@ impl Scene {
     }
 }
 
-/// signHash with `each` hashes, `times` times.
+/// signHash with these hashes, `times` times.
 pub(crate) fn signature(
     credential: &Credential,
     sad: &str,
     algorithm: &str,
-    each: usize,
+    hashes: &[Digest],
     times: usize,
 ) -> Work {
     let body = json!({
-        "credentialID": credential.id, "SAD": sad, "signAlgo": algorithm, "hashes": digests(&vec![digest("measured"); each]),
+        "credentialID": credential.id, "SAD": sad, "signAlgo": algorithm, "hashes": digests(hashes),
     });
     Work {
         path: "/csc/v2/signatures/signHash",
