@@ -20,8 +20,8 @@ use crate::{
     turn,
 };
 
-/// How long a node may work on its turn before another takes it.
-pub(super) const LEASE: Millis = 60_000;
+/// How long a node may work on its turn before another takes it: the wait for a session and two writes. Who dies at it holds nobody up longer.
+pub(super) const LEASE: Millis = 10_000;
 /// How soon what failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 const TURN: &str = "checkpoint";
