@@ -35,6 +35,7 @@ impl Scene {
         let mut builder = TestBed::builder()
             .forwarded()
             .quiet()
+            .set("rate.address_per_second", "0")
             .set("lifetime.sad", "\"2h\"")
             .set("lifetime.authorization", "\"2h\"")
             .set("credential.multisign", &MOST.to_string())
