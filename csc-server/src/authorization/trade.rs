@@ -13,7 +13,7 @@ use crate::{
     oauth::{
         Caller,
         client::Client,
-        switches::Switch,
+        switches::{Switch, used},
         token::{self, Issued},
     },
 };
@@ -170,6 +170,11 @@ impl Asked {
             return Err(Untraded::OtherKey);
         }
         match (&self.scope, &self.details, request.authorization_details) {
+            // What was approved is the code's own.
+            (_, Some(_), None) if client.registration.switches.has(Switch::DetailsOnce) => {
+                used(&client.id, Switch::DetailsOnce);
+                Ok(())
+            }
             (_, Some(_), None) => Err(Untraded::NoDetails),
             (Scope::Credential(wanted), Some(_), Some(again)) => {
                 let lenient = client.registration.switches.has(Switch::Base64urlInJson);
@@ -191,16 +196,19 @@ fn matches(challenge: &str, verifier: &str) -> bool {
     (43..=128).contains(&verifier.len()) && made.as_bytes().ct_eq(challenge.as_bytes()).into()
 }
 
-/// The client's object with the credential and the number of signatures, where it said neither (CSC v2 8.4.4).
+/// The client's object with what it did not say: the credential, and in 2.2 the number of signatures (CSC v2 8.4.4). The type of 2.0 has
+/// no such member: a client that was written for it need not know it.
 fn completed(mut details: Value, credential: &str, count: u32) -> Value {
+    let kind = details.get("type").and_then(Value::as_str);
+    let count = (kind == Some(details::TYPES[0])).then(|| count.into());
     if let Some(object) = details.as_object_mut() {
         for (member, value) in [
-            ("credentialID", credential.into()),
-            ("numSignatures", count.into()),
+            ("credentialID", Some(credential.into())),
+            ("numSignatures", count),
         ] {
-            let slot = object.entry(member).or_insert(Value::Null);
-            if slot.is_null() {
-                *slot = value;
+            let said = object.get(member).is_some_and(|said| !said.is_null());
+            if let (false, Some(value)) = (said, value) {
+                object.insert(member.to_owned(), value);
             }
         }
     }
@@ -209,7 +217,23 @@ fn completed(mut details: Value, credential: &str, count: u32) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn what_was_left_out_is_added_in_the_words_of_the_type_s_version() {
+        let (long, short) = (details::TYPES[0], details::TYPES[1]);
+        let asked = |kind| json!({ "type": kind, "credentialID": null, "label": "x" });
+        let told = completed(asked(short), "c", 2);
+        assert_eq!(
+            told,
+            json!({"type": short, "credentialID": "c", "label": "x"})
+        );
+        let told = completed(asked(long), "c", 2);
+        assert_eq!(told["numSignatures"], 2);
+        assert_eq!(completed(told.clone(), "d", 3), told);
+    }
 
     /// RFC 7636, appendix B.
     #[test]

@@ -44,6 +44,8 @@ switches! {
     Base64urlInJson base64url_in_json;
     /// Hashes in authorization requests may be standard base64 (go-csc).
     Base64InUrls base64_in_urls;
+    /// Token requests need not repeat the `authorization_details` of the authorization request (openSzigno).
+    DetailsOnce details_once;
     /// `auth_info`, `only_valid`, `sign_algo_params`, `client_data`, `user_id` (eudi-lib-ios-rqes-csc-swift).
     SnakeCaseMembers snake_case_members;
     /// `validityPeriod` and `responseURI` (siros-csc-client).
