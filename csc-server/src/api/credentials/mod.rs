@@ -6,5 +6,6 @@ pub(super) mod extend_transaction;
 pub(super) mod get_challenge;
 pub(super) mod info;
 pub(super) mod list;
+mod name;
 pub(super) mod send_otp;
 mod view;

@@ -4,6 +4,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
 use x509_cert::{Certificate, der::Decode};
 
+use super::name;
 use crate::{
     api::{algorithms, dialect::Version, fault::Fault, params::Params},
     app::App,
@@ -128,13 +129,12 @@ fn certificate(
             Fault::Internal(format!("a stored certificate cannot be read: {error}"))
         })?;
         let tbs = parsed.tbs_certificate();
-        // Display of a name is RFC 4514.
-        cert.insert("issuerDN".into(), json!(tbs.issuer().to_string()));
+        cert.insert("issuerDN".into(), json!(name::readable(tbs.issuer())));
         cert.insert(
             "serialNumber".into(),
             json!(hex_serial(tbs.serial_number().as_bytes())),
         );
-        cert.insert("subjectDN".into(), json!(tbs.subject().to_string()));
+        cert.insert("subjectDN".into(), json!(name::readable(tbs.subject())));
         cert.insert(
             "validFrom".into(),
             json!(generalized(credential.not_before)),
