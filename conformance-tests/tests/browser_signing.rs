@@ -16,16 +16,11 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use conformance_tests::{
-    Browser, Client, ClientKey, Digest, Key, Look, Scheme, Signer, TestBed, V1, V2, assert_signs,
-    digest, digests, register_secret, shared,
+    Browser, Client, ClientKey, Digest, Key, Landing, Look, Scheme, Signer, TestBed, V1, V2,
+    assert_signs, digest, digests, register_secret, shared,
 };
-use reqwest::Url;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::TcpListener,
-};
 
 const SHA256: &str = "2.16.840.1.101.3.4.2.1";
 const NAME: &str = "Contratti Facili";
@@ -37,33 +32,29 @@ struct Application<'a> {
     client: Client,
     key: ClientKey,
     proofs: AtomicU32,
-    listener: TcpListener,
+    landing: Landing,
     verifier: String,
 }
 
 impl<'a> Application<'a> {
     async fn new(bed: &'a TestBed) -> Self {
         let registration = format!(
-            "name = \"{NAME}\"\nredirect_uris = [\"http://127.0.0.1/cb\"]\ngrants = [\"authorization_code\"]\nrequire_par = true\nrequire_dpop = true\n"
+            "name = \"{NAME}\"\nredirect_uris = [\"{}\"]\ngrants = [\"authorization_code\"]\nrequire_par = true\nrequire_dpop = true\n",
+            Landing::REGISTERED
         );
         Self {
             bed,
             client: bed.client_from(&registration),
             key: ClientKey::new(),
             proofs: AtomicU32::default(),
-            listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            landing: Landing::new().await,
             verifier: register_secret("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
         }
     }
 
-    fn back(&self) -> String {
-        let port = self.listener.local_addr().unwrap().port();
-        format!("http://127.0.0.1:{port}/cb")
-    }
-
     /// Pushes a request; where the browser goes with it.
     async fn asks(&self, more: &[(&str, &str)]) -> String {
-        let (back, id) = (self.back(), &self.client.id);
+        let (back, id) = (self.landing.uri(), &self.client.id);
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(&self.verifier));
         let mut fields = vec![
             ("response_type", "code"),
@@ -102,26 +93,13 @@ impl<'a> Application<'a> {
 
     /// What the browser brings back.
     async fn answered(&self) -> HashMap<String, String> {
-        loop {
-            let (mut stream, _) = self.listener.accept().await.unwrap();
-            let mut line = String::new();
-            BufReader::new(&mut stream)
-                .read_line(&mut line)
-                .await
-                .unwrap();
-            let page = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<!doctype html><title>App</title><h1>Back</h1>";
-            stream.write_all(page.as_bytes()).await.unwrap();
-            let path = line.split(' ').nth(1).unwrap_or_default();
-            if path.starts_with("/cb") {
-                let url = Url::parse(&format!("http://localhost{path}")).unwrap();
-                return url.query_pairs().into_owned().collect();
-            }
-        }
+        let url = self.landing.arrived().await;
+        url.query_pairs().into_owned().collect()
     }
 
     /// Trades the code.
     async fn trade(&self, code: &str, details: Option<&str>) -> Value {
-        let back = self.back();
+        let back = self.landing.uri();
         let mut fields = vec![
             ("grant_type", "authorization_code"),
             ("code", code),
@@ -280,6 +258,11 @@ async fn what_is_approved_by_keyboard_alone_is_signed_on_a_phone_and_on_a_deskto
         browser.sees("Back").await;
         browser.assert_quiet().await;
 
+        let once = application.trade(&answer["code"], None).await;
+        assert_eq!(
+            once["error_description"],
+            "Missing parameter authorization_details"
+        );
         let token = application.trade(&answer["code"], Some(&details)).await;
         let access = register_secret(
             token["access_token"]

@@ -195,7 +195,7 @@ fn replays() -> Vec<Replay> {
                 ),
             ],
         },
-        // Serialises every null; its parser wants names of certificates and strict enumerations.
+        // 0.8, which no registry has: it serialises every null; its parser wants names of certificates and strict enumerations.
         Replay {
             client: "eudi-lib-jvm-rqes-csc-kt",
             version: V2,
@@ -329,36 +329,6 @@ fn replays() -> Vec<Replay> {
                 (
                     "credentials/authorize",
                     json!({"credentialID": "$ID", "numSignatures": 1, "hashes": ["$HASH"], "hashAlgorithmOID": sha256, "PIN": "$PIN", "OTP": "$OTP", "clientData": "x"}),
-                    &["/SAD"],
-                ),
-                (
-                    "signatures/signHash",
-                    json!({"credentialID": "$ID", "SAD": "$SAD", "hashes": ["$HASH"], "hashAlgorithmOID": sha256, "signAlgo": ecdsa, "operationMode": "S"}),
-                    &["/signatures/0"],
-                ),
-            ],
-        },
-        Replay {
-            client: "openSzigno",
-            version: V2,
-            switches: &["top_level_factors"],
-            key: "p256",
-            steps: vec![
-                ("info", json!({}), &["/supportedHashTypes"]),
-                ("credentials/list", json!({}), &["/credentialIDs/0"]),
-                (
-                    "credentials/info",
-                    json!({"credentialID": "$ID", "certificates": "chain"}),
-                    &["/cert/status", "/key/status"],
-                ),
-                (
-                    "credentials/getChallenge",
-                    json!({"credentialID": "$ID", "authObjectID": "OTP"}),
-                    &[],
-                ),
-                (
-                    "credentials/authorize",
-                    json!({"credentialID": "$ID", "numSignatures": 1, "hashes": ["$HASH"], "hashAlgorithmOID": sha256, "PIN": "$PIN", "OTP": "$OTP"}),
                     &["/SAD"],
                 ),
                 (

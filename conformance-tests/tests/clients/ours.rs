@@ -1,57 +1,14 @@
-//! Signing applications that others wrote, and ours: documents signed through the service, judged by pyHanko and OpenSSL.
+//! csc-client: PDFs and other files, signed with codes that come by mail.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use conformance_tests::{KeySpec, Signer, TestBed, command, shared};
-use serde_json::json;
 
-/// pyHanko's signer for the CSC API, as an application uses it: it asks for codes and PIN through a callback.
-const PYHANKO: &str = include_str!("clients/pyhanko_csc.py");
-
-fn sample() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/sample.pdf")
-}
-
-fn tool(variable: &str) -> String {
-    env::var(variable)
-        .unwrap_or_else(|_| panic!("{variable} is not set: use conformance-tests/run"))
-}
-
-/// The CA's certificate in a file.
-fn ca(bed: &TestBed, dir: &Path) -> PathBuf {
-    let path = dir.join("ca.pem");
-    fs::write(
-        &path,
-        bed.cli(&["ca", "certificate"], &[])
-            .expect("ca certificate"),
-    )
-    .expect("a file for the CA");
-    path
-}
-
-/// pyHanko finds one signature, valid, trusted through this CA alone, over the whole file.
-fn pyhanko_accepts(pdf: &Path, ca: &Path) {
-    let mut pyhanko = Command::new(tool("PYHANKO"));
-    pyhanko.args([
-        "sign",
-        "validate",
-        "--pretty-print",
-        "--no-revocation-check",
-        "--trust-replace",
-        "--trust",
-    ]);
-    let report = command(pyhanko.arg(ca).arg(pdf), &[]).expect("pyhanko sign validate");
-    assert_eq!(
-        report.matches("The signature is judged VALID").count(),
-        1,
-        "{report}"
-    );
-    assert!(report.contains("covers the entire file"), "{report}");
-}
+use crate::{ca, pyhanko_accepts, sample};
 
 /// Runs our client with the log-in on standard input; codes come from the mail that the service sends meanwhile.
 async fn csc_client(
@@ -142,44 +99,5 @@ async fn a_file_signed_with_our_client_is_valid_for_openssl() {
         }
         let content = command(&mut openssl, &[]).expect("openssl cms -verify");
         assert_eq!(content, "any bytes at all", "{signed}");
-    }
-}
-
-#[tokio::test]
-async fn pyhanko_s_own_csc_client_signs_a_pdf() {
-    let bed = shared().await;
-    // Under /csc/v2/ it goes on writing v1, for which holders who log in by themselves have two switches here.
-    let switches = "name = 'pyHanko'\ngrants = []\n[switches]\nv1_names_in_v2 = true\ntop_level_factors = true\n";
-    let file = bed.secret_file(switches);
-    let change = ["client", "change", "--id", "direct", "--from", &file];
-    bed.cli(&change, &[]).expect("client change");
-    for (api, key, pss) in [
-        ("v1", "p256", false),
-        ("v1", "rsa-3072", false),
-        ("v1", "rsa-3072", true),
-        ("v2", "p256", false),
-    ] {
-        let signer = bed.signer_with(&KeySpec { key, multisign: 5 }).await;
-        let dir = tempfile::tempdir().expect("a directory for the document");
-        let (script, signed) = (dir.path().join("sign.py"), dir.path().join("signed.pdf"));
-        fs::write(&script, PYHANKO).expect("a file for the script");
-        let order = json!({
-            "url": format!("https://{}", bed.api().authority()),
-            "cacert": bed.dir().join("tls/server.pem"),
-            "credential": signer.credential.id,
-            "token": signer.token,
-            "pin": signer.credential.pin,
-            "api": api,
-            "pss": pss,
-            "otp": signer.code().await,
-            "input": sample(),
-            "output": signed,
-        });
-        command(
-            Command::new(tool("PYTHON")).arg(&script),
-            &[&order.to_string()],
-        )
-        .expect("pyHanko's CSC client");
-        pyhanko_accepts(&signed, &ca(bed, dir.path()));
     }
 }
