@@ -115,7 +115,7 @@ impl Timekeeper {
                 return;
             }
             let due = asked.elapsed() >= self.config.every || self.trust.check().is_err();
-            let answer = if due { self.ask().await } else { None };
+            let answer = if due { ask(&self.config).await } else { None };
             if due {
                 asked = Instant::now();
             }
@@ -132,7 +132,7 @@ impl Timekeeper {
     /// # Errors
     /// When the database fails.
     pub async fn compare(&mut self) -> Result<(), StoreError> {
-        let answer = self.ask().await;
+        let answer = ask(&self.config).await;
         self.look(Duration::ZERO, answer).await
     }
 
@@ -215,29 +215,30 @@ impl Timekeeper {
         };
         audit::note(&self.store, now, "", event).await
     }
+}
 
-    async fn ask(&self) -> Option<Compared> {
-        let client = AsyncSntpClient::with_config(rsntp::Config::default().timeout(ANSWER));
-        for source in &self.config.sources {
-            let address = if source.contains(':') {
-                source.clone()
-            } else {
-                format!("{source}:123")
-            };
-            match client.synchronize(address).await {
-                Ok(answer) => {
-                    let offset = answer.clock_offset().as_secs_f64();
-                    metrics::gauge!("csc_clock_offset_seconds").set(offset);
-                    return Some(Compared {
-                        source: source.clone(),
-                        offset: (offset * 1000.0) as Millis,
-                    });
-                }
-                Err(error) => tracing::warn!(source, %error, "a time source does not answer"),
+/// The first source that answers.
+pub async fn ask(config: &config::Clock) -> Option<Compared> {
+    let client = AsyncSntpClient::with_config(rsntp::Config::default().timeout(ANSWER));
+    for source in &config.sources {
+        let address = if source.contains(':') {
+            source.clone()
+        } else {
+            format!("{source}:123")
+        };
+        match client.synchronize(address).await {
+            Ok(answer) => {
+                let offset = answer.clock_offset().as_secs_f64();
+                metrics::gauge!("csc_clock_offset_seconds").set(offset);
+                return Some(Compared {
+                    source: source.clone(),
+                    offset: (offset * 1000.0) as Millis,
+                });
             }
+            Err(error) => tracing::warn!(source, %error, "a time source does not answer"),
         }
-        None
     }
+    None
 }
 
 fn millis(duration: Duration) -> Millis {

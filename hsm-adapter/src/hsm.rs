@@ -1,6 +1,6 @@
 //! The narrow seam to the hardware: one logged-in session and its primitives.
 
-use crate::{Digest, HsmError, KeyAlgorithm, Scheme};
+use crate::{About, Digest, HsmError, KeyAlgorithm, Scheme};
 
 /// A token on which sessions are opened.
 pub trait Token: Send + Sync + 'static {
@@ -12,6 +12,12 @@ pub trait Token: Send + Sync + 'static {
     /// # Errors
     /// [`HsmError::PinRefused`] and [`HsmError::Tampered`] are final; anything else may be tried again later.
     fn open(&self) -> Result<Box<dyn Hsm>, HsmError>;
+
+    /// What the token says of itself; nobody is logged in for it.
+    ///
+    /// # Errors
+    /// As [`Self::open`], but for the PIN.
+    fn about(&self) -> Result<About, HsmError>;
 }
 
 /// An object of the token, good in every session of the pool. A session object dies with the session that made it.
@@ -57,6 +63,13 @@ pub trait Hsm: Send {
         label: &str,
         algorithm: KeyAlgorithm,
     ) -> Result<(Key, Vec<u8>), HsmError>;
+
+    /// Destroys the signing key pair of this label; false when there is none.
+    fn destroy_pair(&mut self, label: &str) -> Result<bool, HsmError>;
+    /// Makes what would be a master key as a session object, to be tried and destroyed.
+    fn throw_away(&mut self, purpose: KeyUse) -> Result<Key, HsmError>;
+    /// How many objects there are: of the token, or of the sessions of this process.
+    fn count(&mut self, of_token: bool) -> Result<usize, HsmError>;
 
     /// Makes a signing key pair as session objects, extractable until wrapped: the key and its SubjectPublicKeyInfo.
     fn generate_pair(&mut self, algorithm: KeyAlgorithm) -> Result<(Key, Vec<u8>), HsmError>;

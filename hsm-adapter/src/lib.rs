@@ -11,8 +11,10 @@
 //! Between them stands [`Pool`]: a fixed set of threads a slot, each owning one session, behind a bounded queue with
 //! a deadline. Pool and module are in a [`process`] of their own; tests have them in theirs.
 
+mod about;
 mod algorithm;
 mod call;
+pub mod check;
 mod content;
 mod error;
 mod hsm;
@@ -29,6 +31,7 @@ mod terms;
 mod vault;
 mod verify;
 
+pub use about::{About, Mechanism, PinState};
 pub use algorithm::{Digest, DigestAlgorithm, KeyAlgorithm, Scheme};
 pub use content::{Content, Factor, HashType, Secret};
 pub use error::{HsmError, VaultError};

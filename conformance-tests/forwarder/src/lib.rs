@@ -103,7 +103,7 @@ impl Forwarder {
                         .map(|close| unsafe { close(slot) });
                 }),
                 Action::ForgetLogin => self.each_slot(|slot| self.log_out(slot)),
-                Action::Remember => {}
+                Action::Remember | Action::Without(_) => {}
             }
         }
         let code = real();
@@ -221,6 +221,41 @@ unsafe extern "C" fn sign(
     })
 }
 
+/// The mechanisms, but for those that rules leave out.
+unsafe extern "C" fn mechanism_list(
+    slot: CK_SLOT_ID,
+    list: *mut CK_MECHANISM_TYPE,
+    count: *mut CK_ULONG,
+) -> CK_RV {
+    let Some((forwarder, real)) = forwarder().and_then(|f| Some((f, f.real.C_GetMechanismList?)))
+    else {
+        return CKR_FUNCTION_NOT_SUPPORTED;
+    };
+    // SAFETY: the caller's own arguments.
+    let code = forwarder.through("C_GetMechanismList", || unsafe { real(slot, list, count) });
+    if code != CKR_OK || list.is_null() || count.is_null() {
+        return code;
+    }
+    let rules = forwarder.control.look();
+    // SAFETY: the module has filled `*count` numbers of what the caller gave room for.
+    let (numbers, count) = unsafe {
+        (
+            std::slice::from_raw_parts_mut(list, *count as usize),
+            &mut *count,
+        )
+    };
+    let kept: Vec<_> = numbers
+        .iter()
+        .copied()
+        .filter(|mechanism| !rules.without("C_GetMechanismList", *mechanism))
+        .collect();
+    for (number, mechanism) in numbers.iter_mut().zip(&kept) {
+        *number = *mechanism;
+    }
+    *count = kept.len() as CK_ULONG;
+    code
+}
+
 /// Functions that pass their arguments on, and the list with them in the place of the module's own.
 macro_rules! forward {
     ($($name:ident($($argument:ident: $kind:ty),*);)*) => {
@@ -237,6 +272,7 @@ macro_rules! forward {
         fn forwarding(real: CK_FUNCTION_LIST) -> CK_FUNCTION_LIST {
             CK_FUNCTION_LIST {
                 C_GetFunctionList: Some(C_GetFunctionList),
+                C_GetMechanismList: Some(mechanism_list),
                 C_SignInit: Some(sign_init),
                 C_Sign: Some(sign),
                 $($name: Some($name),)*
@@ -261,7 +297,6 @@ forward! {
     C_GetSlotList(present: CK_BBOOL, list: *mut CK_SLOT_ID, count: Length);
     C_GetSlotInfo(slot: CK_SLOT_ID, info: *mut CK_SLOT_INFO);
     C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_TOKEN_INFO);
-    C_GetMechanismList(slot: CK_SLOT_ID, list: *mut CK_MECHANISM_TYPE, count: Length);
     C_GetMechanismInfo(slot: CK_SLOT_ID, kind: CK_MECHANISM_TYPE, info: *mut CK_MECHANISM_INFO);
     C_OpenSession(slot: CK_SLOT_ID, flags: CK_FLAGS, application: Any, notify: CK_NOTIFY, session: *mut Session);
     C_CloseSession(session: Session);

@@ -9,6 +9,7 @@
 //! * forget-sessions times=1        all sessions are closed behind the caller's back, then passed on
 //! * forget-login times=1           the user is logged out behind the caller's back, then passed on
 //! C_Sign remember                  the same data has the same signature, at no cost
+//! C_GetMechanismList without 0x1105    passed on; this mechanism is not in the answer
 //! report FILE                      how often each function was called, written when the rules are read, a line each
 //! ```
 
@@ -24,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-use cryptoki_sys::CK_RV;
+use cryptoki_sys::{CK_MECHANISM_TYPE, CK_RV};
 
 /// What is done to a call.
 #[derive(Clone, Copy)]
@@ -37,6 +38,7 @@ pub(crate) enum Action {
     ForgetSessions,
     ForgetLogin,
     Remember,
+    Without(CK_MECHANISM_TYPE),
 }
 
 struct Rule {
@@ -115,6 +117,7 @@ impl Control {
             "forget-sessions" => Action::ForgetSessions,
             "forget-login" => Action::ForgetLogin,
             "remember" => Action::Remember,
+            "without" => Action::Without(code(words.next()?)?),
             _ => return None,
         };
         let mut bounds = BTreeMap::new();
@@ -146,6 +149,14 @@ impl Rules {
     pub(crate) fn of(&self, call: &str) -> impl Iterator<Item = Action> {
         let rules = self.0.iter().filter(move |rule| rule.is_for(call));
         rules.filter(|rule| rule.applies()).map(|rule| rule.action)
+    }
+
+    /// Whether this mechanism is kept quiet about.
+    pub(crate) fn without(&self, call: &str, mechanism: CK_MECHANISM_TYPE) -> bool {
+        self.0.iter().any(|rule| {
+            rule.is_for(call)
+                && matches!(rule.action, Action::Without(left_out) if left_out == mechanism)
+        })
     }
 
     /// Whether signatures of this call are remembered.

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::{context::Context, session::SessionFile};
 use crate::{
+    config::Config,
     ids::ApprovalId,
     operator::{Access, Capability, Error, Operator, Operators, Permission, Standing, access},
 };
@@ -104,6 +105,11 @@ impl Caller {
     /// What every command opens; who may is not asked here.
     pub(super) async fn context(&self) -> Result<Context> {
         Context::open(&self.options.config).await
+    }
+
+    /// The configuration alone, for what does without the database.
+    pub(super) fn config(&self) -> Result<Config> {
+        Ok(Config::load(&self.options.config)?)
     }
 
     /// Where this terminal keeps its session.

@@ -122,16 +122,17 @@ pub async fn run() -> ExitCode {
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => match error.downcast_ref() {
-            Some(waiting @ OperatorError::Waiting(_)) => {
+        Err(error) => {
+            if let Some(waiting @ OperatorError::Waiting(_)) = error.downcast_ref() {
                 terminal::say(&waiting.to_string());
-                ExitCode::from(WAITING)
+                return ExitCode::from(WAITING);
             }
-            _ => {
-                terminal::complain(&error);
-                ExitCode::FAILURE
+            if let Some(judged) = error.downcast_ref::<slot::Judged>() {
+                return judged.status();
             }
-        },
+            terminal::complain(&error);
+            ExitCode::FAILURE
+        }
     }
 }
 

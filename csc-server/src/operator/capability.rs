@@ -116,6 +116,7 @@ const FREE: [(Access, &[&str]); 3] = [
         &[
             "serve",
             "routes",
+            "slot check",
             "ca certificate",
             "policy show",
             "operator roles",

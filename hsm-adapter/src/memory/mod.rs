@@ -13,7 +13,7 @@ use self::{
     key::Material,
     session::{MemorySession, Object},
 };
-use crate::{Hsm, HsmError, Token};
+use crate::{About, Hsm, HsmError, Token};
 
 /// How long a test waits for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -47,6 +47,7 @@ struct State {
     repeats: bool,
     pair: Option<(Material, Vec<u8>)>,
     calls: BTreeMap<&'static str, usize>,
+    about: About,
     holds: BTreeMap<&'static str, usize>,
     held: BTreeMap<&'static str, usize>,
 }
@@ -150,6 +151,11 @@ impl MemoryToken {
     /// From now on it makes the key pair that it made last, whatever is asked for.
     pub fn repeat_pairs(&self) {
         self.state().repeats = true;
+    }
+
+    /// What it says of itself from now on.
+    pub fn say(&self, about: About) {
+        self.state().about = about;
     }
 
     /// How often a call of this name was made.
@@ -268,5 +274,9 @@ impl Token for MemoryToken {
         let mut state = self.enter("open", None)?;
         let session = state.next();
         Ok(Box::new(MemorySession::new(self.clone(), session)))
+    }
+
+    fn about(&self) -> Result<About, HsmError> {
+        Ok(self.enter("about", None)?.about.clone())
     }
 }

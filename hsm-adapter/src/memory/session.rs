@@ -176,6 +176,31 @@ impl Hsm for MemorySession {
         })
     }
 
+    fn destroy_pair(&mut self, label: &str) -> Result<bool, HsmError> {
+        self.call("destroy_pair", |state, _| {
+            let Some((key, _)) = state.labelled(label) else {
+                return Ok(false);
+            };
+            Ok(state.objects.remove(&key.0).is_some())
+        })
+    }
+
+    fn throw_away(&mut self, purpose: KeyUse) -> Result<Key, HsmError> {
+        self.call("throw_away", |state, session| {
+            let role = Role::Master(purpose);
+            Ok(state.add(temporary(Material::random()?, role, false, session)))
+        })
+    }
+
+    fn count(&mut self, of_token: bool) -> Result<usize, HsmError> {
+        self.call("count", |state, _| {
+            let objects = state.objects.values();
+            Ok(objects
+                .filter(|object| object.session.is_none() == of_token)
+                .count())
+        })
+    }
+
     fn generate_pair(&mut self, algorithm: KeyAlgorithm) -> Result<(Key, Vec<u8>), HsmError> {
         self.call("generate_pair", |state, session| {
             let repeated = state.pair.clone().filter(|_| state.repeats);

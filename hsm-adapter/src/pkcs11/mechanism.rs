@@ -6,7 +6,7 @@ use cryptoki::mechanism::{
 };
 
 use super::public;
-use crate::{Digest, DigestAlgorithm, HsmError, KeyAlgorithm, Scheme};
+use crate::{Digest, DigestAlgorithm, HsmError, KeyAlgorithm, KeyUse, Scheme};
 
 /// The mechanism of a signature over a ready digest, and what it signs: hashing happened outside.
 ///
@@ -43,6 +43,14 @@ pub(super) fn signature(
             public::ecdsa_input(algorithm, digest).to_vec(),
         ),
     })
+}
+
+/// The mechanism that makes a master key.
+pub(super) fn generation(purpose: KeyUse) -> Mechanism<'static> {
+    match purpose {
+        KeyUse::Derive | KeyUse::Encrypt => Mechanism::AesKeyGen,
+        KeyUse::Mac => Mechanism::GenericSecretKeyGen,
+    }
 }
 
 /// The mechanism that makes a key pair.

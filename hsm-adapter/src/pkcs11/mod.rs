@@ -1,5 +1,6 @@
 //! The real HSM: a token of a PKCS#11 module.
 
+mod about;
 mod canary;
 mod code;
 mod handles;
@@ -22,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use self::{code::Scope, handles::Handles, module::Module, session::Pkcs11Session};
-use crate::{Hsm, HsmError, Token};
+use crate::{About, Hsm, HsmError, Token};
 
 /// Which token of a module: never by slot number, which changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -227,6 +228,12 @@ impl Token for Pkcs11Token {
             .open(login.slot_id)
             .map_err(unreachable)?;
         Ok(Box::new(Pkcs11Session::new(session, login)))
+    }
+
+    fn about(&self) -> Result<About, HsmError> {
+        let module = Module::open(&self.module)?;
+        let (slot_id, _) = self.find(&module)?;
+        about::read(module.library(), slot_id).map_err(unreachable)
     }
 }
 

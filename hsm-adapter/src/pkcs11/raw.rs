@@ -24,7 +24,7 @@ use cryptoki::{
     object::Attribute,
 };
 use cryptoki_sys::{
-    CK_ATTRIBUTE, CK_ATTRIBUTE_TYPE, CK_BBOOL, CK_C_INITIALIZE_ARGS, CK_FUNCTION_LIST,
+    CK_ATTRIBUTE, CK_ATTRIBUTE_TYPE, CK_BBOOL, CK_C_INITIALIZE_ARGS, CK_FUNCTION_LIST, CK_INFO,
     CK_MECHANISM, CK_MECHANISM_TYPE, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_SESSION_INFO,
     CK_SLOT_ID, CK_TOKEN_INFO, CK_TRUE, CK_ULONG, CKF_ERROR_STATE, CKF_OS_LOCKING_OK,
     CKF_RW_SESSION, CKF_SERIAL_SESSION, CKR_FUNCTION_NOT_SUPPORTED, CKS_RO_USER_FUNCTIONS,
@@ -68,6 +68,15 @@ pub(super) struct TokenInfo {
     pub(super) serial: String,
     /// CKF_ERROR_STATE: tampered with, or failed its self-test.
     pub(super) failed: bool,
+    /// All of it.
+    pub(super) whole: CK_TOKEN_INFO,
+}
+
+/// A text of fixed width, without what fills it.
+pub(super) fn text(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets)
+        .trim_end_matches([' ', '\0'])
+        .to_owned()
 }
 
 impl Library {
@@ -148,16 +157,32 @@ impl Library {
     pub(super) fn token(&self, slot: CK_SLOT_ID) -> Result<TokenInfo, Failure> {
         let mut info = CK_TOKEN_INFO::default();
         call!(self, C_GetTokenInfo(slot, &mut info))?;
-        let text = |octets: &[u8]| {
-            String::from_utf8_lossy(octets)
-                .trim_end_matches([' ', '\0'])
-                .to_owned()
-        };
         Ok(TokenInfo {
             label: text(&info.label),
             serial: text(&info.serialNumber),
             failed: info.flags & CKF_ERROR_STATE != 0,
+            whole: info,
         })
+    }
+
+    /// What the library says of itself.
+    pub(super) fn info(&self) -> Result<CK_INFO, Failure> {
+        let mut info = CK_INFO::default();
+        call!(self, C_GetInfo(&mut info))?;
+        Ok(info)
+    }
+
+    /// The mechanisms of the token in a slot.
+    pub(super) fn mechanisms(&self, slot: CK_SLOT_ID) -> Result<Vec<CK_MECHANISM_TYPE>, Failure> {
+        let mut count = 0;
+        call!(self, C_GetMechanismList(slot, null_mut(), &mut count))?;
+        let mut mechanisms = vec![0; count as usize];
+        call!(
+            self,
+            C_GetMechanismList(slot, mechanisms.as_mut_ptr(), &mut count)
+        )?;
+        mechanisms.truncate(count as usize);
+        Ok(mechanisms)
     }
 
     /// Opens a read/write session.

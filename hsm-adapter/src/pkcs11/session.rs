@@ -158,13 +158,10 @@ impl Hsm for Pkcs11Session {
     }
 
     fn create_master(&mut self, label: &str, purpose: KeyUse) -> Result<Key, HsmError> {
-        let mechanism = match purpose {
-            KeyUse::Derive | KeyUse::Encrypt => Mechanism::AesKeyGen,
-            KeyUse::Mac => Mechanism::GenericSecretKeyGen,
-        };
+        let template = template::master(label, purpose);
         let made = self
             .session
-            .generate_key(&mechanism, &template::master(label, purpose));
+            .generate_key(&mechanism::generation(purpose), &template);
         let key = self.checked(made)?;
         self.confirmed(key, false)
     }
@@ -246,6 +243,33 @@ impl Hsm for Pkcs11Session {
         let (public, private) = self.checked(made)?;
         let key = self.confirmed(private, false)?;
         Ok((key, self.public_key(algorithm, public)?))
+    }
+
+    fn destroy_pair(&mut self, label: &str) -> Result<bool, HsmError> {
+        let mut halves = Vec::new();
+        for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
+            halves.extend(self.find_one(class, label)?);
+        }
+        for half in &halves {
+            let destroyed = self.session.destroy(*half);
+            self.checked(destroyed)?;
+        }
+        lock(&self.login.handles).pairs.remove(label);
+        Ok(!halves.is_empty())
+    }
+
+    fn throw_away(&mut self, purpose: KeyUse) -> Result<Key, HsmError> {
+        let template = template::throw_away(purpose);
+        let made = self
+            .session
+            .generate_key(&mechanism::generation(purpose), &template);
+        let key = self.checked(made)?;
+        self.confirmed(key, false)
+    }
+
+    fn count(&mut self, of_token: bool) -> Result<usize, HsmError> {
+        let found = self.session.find(&[Attribute::Token(of_token)]);
+        self.checked(found).map(|found| found.len())
     }
 
     fn generate_pair(&mut self, algorithm: KeyAlgorithm) -> Result<(Key, Vec<u8>), HsmError> {

@@ -48,18 +48,28 @@ pub(super) fn master_flags(purpose: KeyUse) -> [(CK_ATTRIBUTE_TYPE, bool); 9] {
 
 /// A master key: stays on the token, never leaves it, does one thing.
 pub(super) fn master(label: &str, purpose: KeyUse) -> Vec<Attribute> {
-    let kind = match purpose {
-        KeyUse::Derive | KeyUse::Encrypt => KeyType::AES,
-        // CKK_SHA256_HMAC keys exist on few modules.
-        KeyUse::Mac => KeyType::GENERIC_SECRET,
-    };
-    let mut template = secret(kind, Usage::from(purpose), true, false);
+    let mut template = secret(kind(purpose), Usage::from(purpose), true, false);
     template.extend([
         Attribute::ValueLen(32.into()),
         Attribute::Label(label.into()),
         Attribute::Id(label.into()),
     ]);
     fixed(template)
+}
+
+/// The same for this session only.
+pub(super) fn throw_away(purpose: KeyUse) -> Vec<Attribute> {
+    let mut template = secret(kind(purpose), Usage::from(purpose), false, false);
+    template.push(Attribute::ValueLen(32.into()));
+    fixed(template)
+}
+
+fn kind(purpose: KeyUse) -> KeyType {
+    match purpose {
+        KeyUse::Derive | KeyUse::Encrypt => KeyType::AES,
+        // CKK_SHA256_HMAC keys exist on few modules.
+        KeyUse::Mac => KeyType::GENERIC_SECRET,
+    }
 }
 
 /// A derived or generated AES-256 key for this session, that wraps and unwraps.

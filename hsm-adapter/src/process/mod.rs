@@ -16,10 +16,11 @@ mod link;
 mod remote;
 mod sandbox;
 mod seats;
-mod wire;
+pub(crate) mod wire;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub(crate) use self::sandbox::enter;
 pub use self::{
     child::serve,
     keeper::{Care, Process, ProcessState, Program, Reason},

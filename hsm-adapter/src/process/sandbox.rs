@@ -13,7 +13,7 @@ use seccompiler::{
 ///
 /// # Errors
 /// When the system refuses.
-pub(super) fn enter(network: bool) -> Result<(), String> {
+pub(crate) fn enter(network: bool) -> Result<(), String> {
     let text = |error: rustix::io::Errno| error.to_string();
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(text)?;
     set_no_new_privs(true).map_err(text)?;

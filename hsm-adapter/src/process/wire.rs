@@ -102,7 +102,7 @@ pub(super) struct SlotState {
 }
 
 /// A message: its head, and what stands behind it.
-pub(super) fn message<H: Serialize>(head: &H, body: &[u8]) -> Result<Octets, HsmError> {
+pub(crate) fn message<H: Serialize>(head: &H, body: &[u8]) -> Result<Octets, HsmError> {
     let mut octets = Vec::with_capacity(LENGTH + 512 + body.len());
     octets.extend_from_slice(&[0; LENGTH]);
     let octets = postcard::to_extend(head, octets).map_err(|error| malformed(&error))?;
@@ -121,12 +121,12 @@ pub(super) fn message<H: Serialize>(head: &H, body: &[u8]) -> Result<Octets, Hsm
 }
 
 /// Writes a message.
-pub(super) fn write(mut stream: impl Write, message: &[u8]) -> io::Result<()> {
+pub(crate) fn write(mut stream: impl Write, message: &[u8]) -> io::Result<()> {
     stream.write_all(message)
 }
 
 /// The next message; `None` when the other side has ended.
-pub(super) fn read(mut stream: impl Read) -> io::Result<Option<Octets>> {
+pub(crate) fn read(mut stream: impl Read) -> io::Result<Option<Octets>> {
     let mut length = [0; LENGTH];
     match stream.read_exact(&mut length) {
         Ok(()) => {}
@@ -143,7 +143,7 @@ pub(super) fn read(mut stream: impl Read) -> io::Result<Option<Octets>> {
 }
 
 /// The head of a message, and what stands behind it.
-pub(super) fn head<'a, H: Deserialize<'a>>(octets: &'a [u8]) -> Result<(H, &'a [u8]), HsmError> {
+pub(crate) fn head<'a, H: Deserialize<'a>>(octets: &'a [u8]) -> Result<(H, &'a [u8]), HsmError> {
     postcard::take_from_bytes(octets).map_err(|error| malformed(&error))
 }
 

@@ -56,6 +56,12 @@ impl MasterSet {
     }
 }
 
+/// The versions of both sets that these labels put into use; `None` when they are not enough for any.
+pub(crate) fn in_use(labels: &[String]) -> Option<[u32; 2]> {
+    let [store, sealing] = MasterSet::ALL.map(|set| set.in_use(labels));
+    Some([store?, sealing?])
+}
+
 /// A master key. One purpose each: with ENCRYPT beside DERIVE anyone with a session could compute the derived keys in
 /// clear, and a MAC made for one use must not pass in another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

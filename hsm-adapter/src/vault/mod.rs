@@ -24,7 +24,7 @@ mod master;
 mod opened;
 mod puk;
 mod rotation;
-mod scratch;
+pub(crate) mod scratch;
 mod seal;
 mod sign;
 
@@ -40,7 +40,7 @@ pub use self::{
     rotation::{Blobs, version_of},
 };
 pub(crate) use self::{
-    master::Masters,
+    master::{Masters, in_use},
     opened::OpenKeys,
     puk::{ChangePin, JudgePuk, MakePuk, ResealPuk, ResetPin},
     rotation::{

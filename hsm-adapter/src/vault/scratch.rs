@@ -3,13 +3,13 @@
 use crate::{Hsm, HsmError, Key};
 
 /// A session and the keys made in it, which are destroyed when this is dropped: also after an error, and in a panic.
-pub(super) struct Scratch<'a> {
+pub(crate) struct Scratch<'a> {
     hsm: &'a mut dyn Hsm,
     keys: Vec<Key>,
 }
 
 impl<'a> Scratch<'a> {
-    pub(super) fn new(hsm: &'a mut dyn Hsm) -> Self {
+    pub(crate) fn new(hsm: &'a mut dyn Hsm) -> Self {
         Self {
             hsm,
             keys: Vec::new(),
@@ -17,12 +17,12 @@ impl<'a> Scratch<'a> {
     }
 
     /// The session, for what makes no key.
-    pub(super) fn hsm(&mut self) -> &mut dyn Hsm {
+    pub(crate) fn hsm(&mut self) -> &mut dyn Hsm {
         self.hsm
     }
 
     /// Makes a key.
-    pub(super) fn key(
+    pub(crate) fn key(
         &mut self,
         make: impl FnOnce(&mut dyn Hsm) -> Result<Key, HsmError>,
     ) -> Result<Key, HsmError> {
@@ -32,7 +32,7 @@ impl<'a> Scratch<'a> {
     }
 
     /// Hands a key over to somebody else.
-    pub(super) fn release(&mut self, key: Key) {
+    pub(crate) fn release(&mut self, key: Key) {
         self.keys.retain(|kept| *kept != key);
     }
 }
@@ -46,7 +46,7 @@ impl Drop for Scratch<'_> {
 }
 
 /// Destroys a session object; one that is left behind ends with its session.
-pub(super) fn discard(hsm: &mut dyn Hsm, key: Key) {
+pub(crate) fn discard(hsm: &mut dyn Hsm, key: Key) {
     if let Err(error) = hsm.destroy(key) {
         tracing::debug!(%error, "a session object was not destroyed");
     }

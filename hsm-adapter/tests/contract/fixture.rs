@@ -1,6 +1,13 @@
 //! Tokens, and what every rule needs on them.
 
-use std::{env, fs, future::Future, path::PathBuf, process::Command, sync::Arc, time::Duration};
+use std::{
+    env, fs,
+    future::Future,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
 
 use hsm_adapter::{
     Activation, Content, Cost, Digest, DigestAlgorithm, Issuer, KeyAlgorithm, Pin, Pool,
@@ -304,10 +311,15 @@ pub(crate) fn start_process_with(care: Care) -> Process {
 }
 
 pub(crate) fn slot_setup() -> SlotSetup {
+    slot_setup_in(&tokens())
+}
+
+/// The same where the tokens are not those of this process.
+pub(crate) fn slot_setup_in(tokens: &Path) -> SlotSetup {
     SlotSetup {
         name: "holders".to_owned(),
         selector: TokenSelector::Label("holders".to_owned()),
-        pin_file: tokens().with_file_name("pin"),
+        pin_file: tokens.with_file_name("pin"),
         profile: Profile::SOFTHSM2.name.to_owned(),
         sessions: LIMITS.sessions,
         queue: LIMITS.queue,

@@ -10,6 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod check;
 mod failures;
 mod fixture;
 mod issuer;

@@ -1,11 +1,13 @@
 //! `csc-server slot …`
 
+mod check;
 mod init;
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
 use hsm_adapter::MasterSet;
 
+pub(super) use self::check::Judged;
 use super::{caller::Caller, context::Context, terminal::say};
 use crate::{
     audit::Keeper,
@@ -16,6 +18,9 @@ use crate::{
 pub(super) enum Command {
     /// Make the keys that are missing: master keys in the holder slot, CA and audit keys in the issuer slot, the CA certificate.
     Init(init::Init),
+    /// Say what the HSM can do for the service and what to change, with throw-away keys; ends with 0 when all is well, 4 with a
+    /// warning, 5 when something is wrong.
+    Check(check::Check),
     /// Make a new version of master keys and use it from now on; running services follow and move what rests.
     Rotate {
         /// Which keys.
@@ -71,6 +76,7 @@ impl Command {
     pub(super) async fn run(self, caller: &Caller) -> Result<()> {
         match self {
             Self::Init(init) => init.run(caller).await,
+            Self::Check(check) => check.run(caller).await,
             Self::Rotate { key } => rotate(&caller.act().await?, key).await,
             Self::Rotation => progress(&caller.act().await?).await,
             Self::Destroy(destroy) => destroy.run(&caller.act().await?).await,

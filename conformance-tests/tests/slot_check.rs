@@ -1,0 +1,203 @@
+//! `csc-server slot check`: what an operator and his scripts learn of an HSM, over SoftHSM2 and over a module that fails.
+
+use conformance_tests::{Run, TestBed};
+use serde_json::Value;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
+
+/// A bed whose service does not run, so that the module fails for the doctor alone: one test at a time.
+async fn bed() -> (&'static TestBed, MutexGuard<'static, ()>) {
+    static BED: OnceCell<TestBed> = OnceCell::const_new();
+    static ONE: Mutex<()> = Mutex::const_new(());
+    let one = ONE.lock().await;
+    let bed = BED.get_or_init(async || {
+        let bed = TestBed::builder().forwarded().start().await;
+        assert!(bed.stop().await.success());
+        bed
+    });
+    (bed.await, one)
+}
+
+fn check(bed: &TestBed, rules: &[&str], arguments: &[&str]) -> Run {
+    let fast = ["slot", "check", "--measure", "0", "--key", "p256"];
+    bed.rules(rules);
+    let run = bed.terminal(None, &[&fast[..], arguments].concat(), &[]);
+    bed.rules(&[]);
+    run
+}
+
+struct Told(Value);
+
+impl Told {
+    fn new(run: &Run) -> Self {
+        let told = serde_json::from_str(&run.stdout);
+        Self(told.unwrap_or_else(|error| panic!("{error}: {}{}", run.stdout, run.stderr)))
+    }
+
+    /// Verdict and text of what was found in the first slot that was examined.
+    fn of(&self, check: &str) -> (&str, &str) {
+        let findings = self.0["slots"][0]["findings"].as_array();
+        let findings = findings.expect("a slot has findings");
+        let found = findings.iter().find(|found| found["check"] == check);
+        let found = found.unwrap_or_else(|| panic!("nothing of {check}: {}", self.0));
+        let text = |field: &str| found[field].as_str().unwrap_or_default();
+        (text("verdict"), text("found"))
+    }
+
+    fn wrong(&self) -> Vec<&str> {
+        let findings = self.0["slots"][0]["findings"].as_array();
+        let findings = findings.into_iter().flatten();
+        let wrong = findings.filter(|found| found["verdict"] == "wrong");
+        wrong.filter_map(|found| found["check"].as_str()).collect()
+    }
+}
+
+#[tokio::test]
+async fn both_slots_are_told_without_an_operator_and_without_the_service() {
+    let (bed, _one) = bed().await;
+
+    let run = check(bed, &[], &["--key", "rsa-3072", "--json"]);
+
+    // The clock of this machine is compared with nothing, which is a warning.
+    assert_eq!(run.code, Some(4), "{}{}", run.stdout, run.stderr);
+    let told = Told::new(&run);
+    assert_eq!(told.0["verdict"], "warn");
+    assert_eq!(told.0["slots"].as_array().map(Vec::len), Some(2));
+    assert_eq!(told.0["slots"][0]["verdict"], "ok", "{}", told.0);
+    assert_eq!(told.0["slots"][1]["verdict"], "ok", "{}", told.0);
+    assert_eq!(told.of("sealing rsa-3072").0, "ok");
+    assert_eq!(told.of("PSS salts").0, "ok");
+    assert_eq!(told.of("left behind"), ("ok", "nothing"));
+    let token = &told.0["slots"][0]["token"];
+    assert_eq!(token["label"], "csc-holder");
+    assert!(
+        token["serial"]
+            .as_str()
+            .is_some_and(|serial| !serial.is_empty())
+    );
+    assert!(
+        token["mechanisms"]
+            .as_array()
+            .is_some_and(|all| all.len() > 50)
+    );
+}
+
+#[tokio::test]
+async fn one_slot_is_drawn_for_people() {
+    let (bed, _one) = bed().await;
+    let arguments = [
+        "slot",
+        "check",
+        "csc-issuer",
+        "--measure",
+        "5",
+        "--key",
+        "p256",
+    ];
+
+    let run = bed.terminal(None, &arguments, &[]);
+
+    assert_eq!(run.code, Some(4), "{}{}", run.stdout, run.stderr);
+    assert!(
+        run.stdout.contains("issuer slot 'csc-issuer'"),
+        "{}",
+        run.stdout
+    );
+    assert!(!run.stdout.contains("csc-holder"), "{}", run.stdout);
+    assert!(run.stdout.contains("█"), "{}", run.stdout);
+    let nobody = bed.terminal(None, &["slot", "check", "csc-other"], &[]);
+    assert_eq!(nobody.code, Some(1));
+    assert!(
+        nobody.stderr.contains("csc-holder, csc-issuer"),
+        "{}",
+        nobody.stderr
+    );
+}
+
+#[tokio::test]
+async fn what_the_module_lacks_or_refuses_is_wrong_and_named() {
+    let (bed, _one) = bed().await;
+    let cases = [
+        // CKM_AES_CBC_ENCRYPT_DATA is not there: CKR_MECHANISM_INVALID.
+        (
+            &["C_GetMechanismList without 0x1105", "C_DeriveKey fail 0x70"][..],
+            &["mechanisms", "sealing p256"][..],
+            "MechanismInvalid",
+        ),
+        // CKR_KEY_FUNCTION_NOT_PERMITTED.
+        (
+            &["C_WrapKey fail 0x68"],
+            &["sealing p256"],
+            "KeyFunctionNotPermitted",
+        ),
+        // CKR_FUNCTION_FAILED, from the first on.
+        (
+            &["C_GenerateRandom fail 0x6"],
+            &["random"],
+            "FunctionFailed",
+        ),
+    ];
+    for (rules, wrong, code) in cases {
+        let run = check(bed, rules, &["csc-holder", "--json"]);
+
+        assert_eq!(run.code, Some(5), "{rules:?}: {}{}", run.stdout, run.stderr);
+        let told = Told::new(&run);
+        assert_eq!(told.wrong(), wrong, "{}", told.0);
+        let last = wrong.last().expect("something is wrong");
+        assert!(told.of(last).1.contains(code), "{}", told.0);
+        assert_eq!(told.of("left behind"), ("ok", "nothing"), "{}", told.0);
+    }
+}
+
+#[tokio::test]
+async fn the_bound_of_sessions_is_found() {
+    let (bed, _one) = bed().await;
+
+    // CKR_SESSION_COUNT after the anchor, the two of the examination, and three.
+    let run = check(
+        bed,
+        &["C_OpenSession fail 0xb1 after=6"],
+        &["csc-holder", "--json"],
+    );
+
+    let told = Told::new(&run);
+    let (verdict, found) = told.of("sessions");
+    assert_eq!(verdict, "warn", "{}", told.0);
+    assert!(
+        found.starts_with("6 at once") && found.contains("SessionCount"),
+        "{found}"
+    );
+}
+
+#[tokio::test]
+async fn a_module_that_crashes_takes_only_its_own_process_down() {
+    let (bed, _one) = bed().await;
+
+    let run = check(bed, &["C_UnwrapKey crash"], &["csc-holder", "--json"]);
+
+    assert_eq!(run.code, Some(5), "{}{}", run.stdout, run.stderr);
+    let told = Told::new(&run);
+    assert_eq!(told.wrong(), ["sealing p256"]);
+    assert!(told.of("sealing p256").1.contains("ended"), "{}", told.0);
+    // What its session had died with it.
+    let after = Told::new(&check(bed, &[], &["csc-holder", "--json"]));
+    assert_eq!(after.wrong(), [""; 0]);
+    assert!(!after.of("objects").1.contains("cut short"), "{}", after.0);
+}
+
+#[tokio::test]
+async fn a_wrong_pin_is_tried_once_and_the_next_check_says_that_it_was() {
+    let (bed, _one) = bed().await;
+    let file = bed.dir().join("softhsm/pins/csc-holder.pin");
+    let right = std::fs::read_to_string(&file).expect("the PIN can be read");
+    std::fs::write(&file, "31415926535").expect("the PIN can be written");
+
+    let refused = check(bed, &[], &["csc-holder", "--json"]);
+    std::fs::write(&file, right).expect("the PIN can be written");
+    let after = check(bed, &[], &["csc-holder", "--json"]);
+
+    assert_eq!(refused.code, Some(5));
+    assert_eq!(Told::new(&refused).wrong(), ["log-in"]);
+    assert_eq!(Told::new(&after).of("PIN").0, "warn", "{}", after.stdout);
+    let again = check(bed, &[], &["csc-holder", "--json"]);
+    assert_eq!(Told::new(&again).of("PIN").0, "ok", "{}", again.stdout);
+}
