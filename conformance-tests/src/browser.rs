@@ -7,10 +7,11 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 use thirtyfour::{
     By, CapabilitiesHelper, ChromiumLikeCapabilities, DesiredCapabilities, Key, WebDriver,
-    WebElement, common::log::LoggingPrefsLogLevel,
+    WebElement, cdp::ChromeDevTools, common::log::LoggingPrefsLogLevel,
 };
 
 use crate::wait;
@@ -305,11 +306,14 @@ impl Browser {
         let Some(folder) = &self.shots else {
             return;
         };
-        let kept = self
-            .driver
-            .screenshot(&folder.join(format!("{name}.png")))
-            .await;
-        kept.expect("a picture of the page");
+        let whole = json!({ "format": "png", "captureBeyondViewport": true });
+        let picture = ChromeDevTools::new(self.driver.handle().clone())
+            .execute_cdp_with_params("Page.captureScreenshot", whole)
+            .await
+            .expect("a picture of the page");
+        let picture = STANDARD.decode(picture["data"].as_str().unwrap_or_default());
+        let kept = fs::write(folder.join(format!("{name}.png")), picture.expect("base64"));
+        kept.expect("the folder of pictures can be written");
     }
 }
 

@@ -379,7 +379,7 @@ impl Token {
 }
 
 /// The value of a line `name: value`.
-fn value_of(printed: &str, name: &str) -> String {
+pub(crate) fn value_of(printed: &str, name: &str) -> String {
     find_value(printed, name).unwrap_or_else(|| panic!("no line '{name}: …' in:\n{printed}"))
 }
 

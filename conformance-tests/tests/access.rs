@@ -254,6 +254,8 @@ const SINGLE: &[Row] = &[
     ("GET", "/openapi.json", Asks::Page, ["200"; 6]),
     // A page knows a browser's cookie and no token.
     ("GET", "/portal", Asks::Page, ["303"; 6]),
+    ("GET", "/portal/mandates", Asks::Page, ["303"; 6]),
+    ("POST", "/portal/mandates", Asks::Nothing, ["403"; 6]),
     ("GET", "/authorize", Asks::Page, ["400"; 6]),
     ("POST", "/authorize", Asks::Nothing, ["403"; 6]),
     ("GET", "/portal/login", Asks::Page, ["200"; 6]),

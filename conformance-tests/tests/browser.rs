@@ -1,6 +1,6 @@
 //! What a holder does in a browser: log-in, home page, log-out. Chromium, without a screen.
 
-use conformance_tests::{Browser, Key, KeySpec, Look, shared};
+use conformance_tests::{Browser, ClientKey, Holder, Key, KeySpec, Look, shared};
 
 /// Every look a page is tried in.
 const LOOKS: [Look; 3] = [
@@ -108,4 +108,83 @@ async fn a_holder_logs_in_and_out_by_keyboard_alone_on_every_screen_in_both_lang
         browser.sees(words.heading).await;
         browser.assert_quiet().await;
     }
+}
+
+#[tokio::test]
+async fn a_holder_sees_the_mandates_he_gave_and_stops_one_with_one_click() {
+    let bed = shared().await;
+    let client = bed.client_with_key("Fatture in Fila", &ClientKey::new());
+    let spec = KeySpec {
+        key: "p256",
+        multisign: 5,
+    };
+    for look in &LOOKS[..2] {
+        let italian = look.language == "it";
+        let w = |it: &'static str, en: &'static str| if italian { it } else { en };
+        let holder = bed.holder();
+        let otp = bed.totp(&holder);
+        let credential = bed.credential_as("automatic", &holder, &otp.id, &spec);
+        bed.mandate(&credential, &client, &otp.code(-1));
+        bed.mandate(&credential, &client, &otp.code(0));
+        let browser = Browser::open(bed.api().authority(), *look).await;
+        let screen = w("it-phone", "en-desktop-dark");
+        browser.goto("/portal/mandates").await;
+        log_in(&browser, &holder).await;
+        browser
+            .sees(w("Firma automatica", "Automatic signature"))
+            .await;
+        assert_eq!(browser.path().await, "/portal/mandates");
+        browser.assert_accessible().await;
+        browser.shot(&format!("mandates-{screen}")).await;
+        let cards = browser.texts(".card").await;
+        assert_eq!(cards.len(), 2);
+        for shown in [
+            "Fatture in Fila",
+            w("in vigore", "in force"),
+            "invoices",
+            w("0 di 5, ne restano 5", "0 of 5, 5 left"),
+            w(
+                "al massimo 2 firme in 1 ora",
+                "at most 2 signatures in 1 hour",
+            ),
+        ] {
+            assert!(cards[0].contains(shown), "{shown} in {cards:?}");
+        }
+
+        let stop = w("Ferma questo mandato", "Stop this mandate");
+        browser.tab_to(stop).await;
+        browser.key(Key::Enter).await;
+        browser.says(w("Mandato fermato", "Mandate stopped")).await;
+        browser.assert_accessible().await;
+        browser.shot(&format!("mandate-stopped-{screen}")).await;
+        let states = browser.texts(".tag").await;
+        let ended = w("terminato", "ended");
+        assert_eq!(states, [w("in vigore", "in force"), ended]);
+        assert_eq!(browser.texts(".card button").await, [stop]);
+        browser.press(stop).await;
+        browser.says(ended).await;
+        browser
+            .press(w("Vai alla pagina iniziale", "Go to the start page"))
+            .await;
+        let home = w("Le sue firme", "Your signatures");
+        browser.sees(home).await;
+        browser.assert_accessible().await;
+        browser.shot(&format!("home-automatic-{screen}")).await;
+        let link = w(
+            "Firma automatica: i suoi mandati",
+            "Automatic signature: your mandates",
+        );
+        browser.press(link).await;
+        browser.says(ended).await;
+        assert_eq!(browser.texts(".tag").await, [ended, ended]);
+        browser.assert_quiet().await;
+    }
+}
+
+async fn log_in(browser: &Browser, holder: &Holder) {
+    // The name has the focus.
+    browser.types(&holder.name).await;
+    browser.key(Key::Tab).await;
+    browser.types(&holder.password).await;
+    browser.key(Key::Enter).await;
 }

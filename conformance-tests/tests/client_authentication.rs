@@ -1,7 +1,7 @@
 //! How clients prove who they are, and tokens that are bound to a key: private_key_jwt (RFC 7523), DPoP (RFC 9449), mutual TLS (RFC 8705).
 
 use conformance_tests::{
-    Answer, Client, ClientKey, KeySpec, TestBed, V1, digest, digests, register_secret, shared,
+    Answer, Client, ClientKey, KeySpec, Mandate, TestBed, V1, digest, digests, shared,
 };
 use jsonwebtoken::jwk::ThumbprintHash;
 use reqwest::Method;
@@ -26,13 +26,7 @@ async fn token(bed: &TestBed, client: &Client, assertion: &str) -> Answer {
 async fn a_signed_assertion_is_believed_once_and_only_for_this_server() {
     let bed = shared().await;
     let (key, stranger) = (ClientKey::new(), ClientKey::new());
-    let jwk = serde_json::to_value(&key.public).unwrap();
-    let text = |name: &str| jwk[name].as_str().unwrap().to_owned();
-    let client = bed.client_from(&format!(
-        "name = \"A\"\n[authentication]\nmethod = \"private_key_jwt\"\n[[authentication.jwks.keys]]\nkty = \"EC\"\ncrv = \"P-256\"\nx = \"{}\"\ny = \"{}\"\n",
-        text("x"),
-        text("y"),
-    ));
+    let client = bed.client_with_key("A", &key);
     let endpoint = format!("{SERVICE}/oauth2/token");
     let good = key.assertion(&client, &endpoint, "1");
     token(bed, &client, &good).await.ok();
@@ -63,13 +57,7 @@ async fn a_signed_assertion_is_believed_once_and_only_for_this_server() {
 async fn a_client_with_a_key_signs_under_a_mandate() {
     let bed = shared().await;
     let key = ClientKey::new();
-    let jwk = serde_json::to_value(&key.public).unwrap();
-    let text = |name: &str| jwk[name].as_str().unwrap().to_owned();
-    let client = bed.client_from(&format!(
-        "name = \"A\"\n[authentication]\nmethod = \"private_key_jwt\"\n[[authentication.jwks.keys]]\nkty = \"EC\"\ncrv = \"P-256\"\nx = \"{}\"\ny = \"{}\"\n",
-        text("x"),
-        text("y"),
-    ));
+    let client = bed.client_with_key("A", &key);
     let holder = bed.holder();
     let totp = bed.totp(&holder);
     let spec = KeySpec {
@@ -77,24 +65,7 @@ async fn a_client_with_a_key_signs_under_a_mandate() {
         multisign: 5,
     };
     let credential = bed.credential_as("automatic", &holder, &totp.id, &spec);
-    let terms = ["--count", "5", "--rate", "2", "--per", "1h", "--days", "30"];
-    let give = [
-        &[
-            "mandate",
-            "give",
-            "--credential",
-            &credential.id,
-            "--client",
-            &client.id,
-        ][..],
-        &terms,
-        &["--documents", "invoices"],
-    ];
-    let given = bed.cli(&give.concat(), &[&credential.pin, &totp.code(0)]);
-    let given = given.expect("mandate give");
-    let sad = given.lines().find_map(|line| line.strip_prefix("SAD: "));
-    let sad = sad.unwrap();
-    register_secret(sad.split('.').next_back().unwrap());
+    let Mandate { sad, .. } = bed.mandate(&credential, &client, &totp.code(0));
 
     let endpoint = format!("{SERVICE}/oauth2/token");
     let assertion = key.assertion(&client, &endpoint, "mandate");

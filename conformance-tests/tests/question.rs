@@ -7,7 +7,7 @@
 )]
 
 use conformance_tests::{
-    Answer, Api, KeySpec, Signer, TestBed, V1, V2, Version, digest, digests, shared,
+    Answer, KeySpec, Signer, TestBed, V1, V2, Version, Visitor, digest, digests, shared,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -45,42 +45,30 @@ async fn checked(signer: &Signer<'_>, handle: &str) -> Answer {
 
 /// A browser on the page of a question.
 struct Page {
-    api: Api,
+    visitor: Visitor,
     path: String,
-    cookie: String,
-    token: String,
     text: String,
 }
 
 impl Page {
     async fn open(bed: &TestBed, path: String) -> Self {
-        let api = bed.api();
-        let shown = api.send(api.request(Method::GET, &path)).await;
+        let mut visitor = Visitor::new(bed);
+        let shown = visitor.get(&path).await;
         assert_eq!(shown.status, 200, "{}", shown.text);
-        let cookie = shown.headers["set-cookie"].to_str().unwrap();
-        let (_, rest) = shown.text.split_once("name=\"token\" value=\"").unwrap();
         Self {
-            cookie: cookie.split(';').next().unwrap().to_owned(),
-            token: rest.split('"').next().unwrap().to_owned(),
-            text: shown.text,
-            api,
+            visitor,
             path,
+            text: shown.text,
         }
     }
 
-    async fn decides(&self, decision: &str, pin: &str, code: &str) -> Answer {
-        let fields = [
-            ("token", self.token.as_str()),
-            ("decision", decision),
-            ("pin", pin),
-            ("code", code),
-        ];
-        let request = self.api.post(&self.path).header("Cookie", &self.cookie);
-        self.api.send(request.form(&fields)).await
+    async fn decides(&mut self, decision: &str, pin: &str, code: &str) -> Answer {
+        let fields = [("decision", decision), ("pin", pin), ("code", code)];
+        self.visitor.post(&self.path, &fields).await
     }
 
     /// Has a code sent and approves with it.
-    async fn approves(&self, signer: &Signer<'_>) {
+    async fn approves(&mut self, signer: &Signer<'_>) {
         let sent = self.decides("send", "", "").await;
         assert_eq!(sent.status, 200, "{}", sent.text);
         let code = signer.holder.next_code().await;
@@ -105,7 +93,7 @@ async fn what_the_holder_approves_on_the_page_gives_its_sad_once() {
         (202, &json!({ "handle": handle }))
     );
 
-    let page = Page::open(bed, signer.holder.next_link().await).await;
+    let mut page = Page::open(bed, signer.holder.next_link().await).await;
     for part in [
         "Signing key under test",
         "A lease &#60;b&#62;of&#60;/b&#62; flat 4",
@@ -136,7 +124,7 @@ async fn a_refusal_ends_the_polling() {
     let bed = shared().await;
     let signer = bed.signer_as("implicit", &SPEC).await;
     let handle = asked(&signer).await;
-    let page = Page::open(bed, signer.holder.next_link().await).await;
+    let mut page = Page::open(bed, signer.holder.next_link().await).await;
     let refused = page.decides("refuse", "", "").await;
     assert!(
         refused.text.contains("<h1>Refused</h1>"),
@@ -156,7 +144,7 @@ async fn a_request_of_v1_waits_for_the_holder() {
     let signer = bed.signer_as("implicit", &SPEC).await;
     let waits = signer.call(V1, AUTHORIZE, request(&signer, V1));
     let answers = async {
-        let page = Page::open(bed, signer.holder.next_link().await).await;
+        let mut page = Page::open(bed, signer.holder.next_link().await).await;
         page.approves(&signer).await;
     };
     let (authorized, ()) = tokio::join!(waits, answers);

@@ -16,10 +16,10 @@ use csc_server::{
     config::PukPolicy,
     credential::{
         Approval, Credential, Error, Mode, SignOrder,
-        mandate::{Given, Wanted},
+        mandate::{Given, Standing, Wanted},
     },
     factor::{Otp, Purpose},
-    ids::{ActivationId, random_id},
+    ids::{ActivationId, HolderId, random_id},
     oauth::{Caller, Proven, ServiceAccess},
     params,
 };
@@ -240,20 +240,24 @@ async fn a_mandate_ends_at_once(database: Database) {
         ground.gives(ground.wanted()).await,
         ground.gives(ground.wanted()).await,
     );
-    let stopped = keys.stop_mandates(&ground.credential, Some(&one.id)).await;
-    assert_eq!(stopped.unwrap(), 1);
+    let holder = &ground.credential.holder;
+    let stranger = HolderId::new("x");
+    assert!(!keys.stop_mandate(&stranger, &one.id).await.unwrap());
+    assert!(keys.stop_mandate(holder, &one.id).await.unwrap());
+    assert!(!keys.stop_mandate(holder, &one.id).await.unwrap(), "twice");
     refused(&one.mandate, "stopped by the holder").await;
     assert_eq!(ground.signs(&two.mandate, 1).await.unwrap(), 1);
-    let listed = keys.mandates(&ground.credential).await.unwrap();
-    assert_eq!(listed.len(), 1);
-    assert_eq!((&listed[0].id, listed[0].remaining), (&two.id, 4));
+    assert!(keys.mandates(&stranger, 10).await.unwrap().is_empty());
+    let listed = keys.mandates(holder, 10).await.unwrap();
+    let listed: Vec<_> = listed
+        .iter()
+        .map(|listed| (&listed.id, listed.remaining, listed.standing))
+        .collect();
+    let (in_force, ended) = (Standing::InForce, Standing::Ended);
+    assert_eq!(listed, [(&two.id, 4, in_force), (&one.id, 5, ended)]);
     let unknown = ActivationId::new("x");
-    let none = keys.stop_mandates(&ground.credential, Some(&unknown));
-    assert_eq!(none.await.unwrap(), 0);
-    assert_eq!(
-        keys.stop_mandates(&ground.credential, None).await.unwrap(),
-        1
-    );
+    assert!(!keys.stop_mandate(holder, &unknown).await.unwrap());
+    assert_eq!(keys.stop_mandates(&ground.credential).await.unwrap(), 1);
     refused(&two.mandate, "all stopped").await;
 
     let given = ground.gives(ground.wanted()).await;

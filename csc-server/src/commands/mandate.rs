@@ -119,11 +119,11 @@ impl Stop {
         accounts
             .log_in(&holder.user_name, &password, &ClientId::direct())
             .await?;
-        let one = self.mandate.map(ActivationId::new);
-        let stopped = opened
-            .keys
-            .stop_mandates(&opened.credential, one.as_ref())
-            .await?;
+        let keys = &opened.keys;
+        let stopped = match self.mandate.map(ActivationId::new) {
+            Some(one) => usize::from(keys.stop_mandate(&holder.id, &one).await?),
+            None => keys.stop_mandates(&opened.credential).await?,
+        };
         say(&format!("mandates ended: {stopped}"));
         Ok(())
     }

@@ -5,20 +5,19 @@ use axum::{
     extract::State,
     response::{IntoResponse, Redirect as SeeOther, Response},
 };
-use hsm_adapter::Pin;
 
 use super::{
     consent,
     form::Posted,
     problem::Problem,
-    signing::{self, Said, Stage},
+    proof::{self, Said},
+    signing::{self, Stage},
     visitor::{self, Visitor},
 };
 use crate::{
     app::App,
     authorization::{Authorization, Error, Redirect, Scope},
-    credential::{self, Approval},
-    factor::{self, Otp},
+    factor,
     holder::Session,
     ids::CredentialId,
 };
@@ -132,10 +131,11 @@ async fn send(
         Ok(()) => (Stage::Prove, Some(Said::Sent)),
         // His device makes them.
         Err(Error::Factor(factor::Error::Offline)) => (Stage::Prove, None),
-        Err(Error::Factor(factor::Error::TooSoon { retry_after })) => {
-            (Stage::Prove, Some(Said::TooSoon(retry_after)))
-        }
-        Err(Error::Factor(factor::Error::Locked)) => (Stage::Look, Some(Said::CodesLocked)),
+        Err(Error::Factor(error)) => match Said::of_sending(&error) {
+            Some(said @ Said::TooSoon(_)) => (Stage::Prove, Some(said)),
+            Some(said) => (Stage::Look, Some(said)),
+            None => return Err(Error::Factor(error).into()),
+        },
         Err(error) => return Err(error.into()),
     })
 }
@@ -151,33 +151,30 @@ async fn sign(
     if let Err(distrust) = app.time.check() {
         return Err(Problem::Unavailable(distrust.to_string()));
     }
-    // What can be no PIN or no code is said before anything counts.
-    let digits = |text: Option<&str>| -> String {
-        let text = text.unwrap_or_default();
-        text.chars().filter(|c| !c.is_whitespace()).collect()
-    };
-    let pin = zeroize::Zeroizing::new(digits(posted.get("pin")));
-    let Some(pin) = Pin::parse(&pin) else {
-        return Ok(Err((Stage::Prove, Some(Said::NoPin))));
-    };
-    let otp = zeroize::Zeroizing::new(digits(posted.get("code")));
-    let Some(otp) = Otp::parse(&otp) else {
-        return Ok(Err((Stage::Prove, Some(Said::NoCode))));
+    let approval = match proof::read(posted) {
+        Ok(approval) => approval,
+        Err(said) => return Ok(Err((Stage::Prove, Some(said)))),
     };
     let (holder, id) = (&session.holder.id, &session.id);
-    let approval = Approval { pin, otp };
     let approved = app
         .authorizations
         .approve(authorization, holder, chosen, approval, id);
-    let said = match approved.await {
+    let error = match approved.await {
         Ok(back) => return Ok(Ok(back)),
-        Err(Error::Credential(credential::Error::WrongPin)) => (Stage::Look, Said::WrongPin),
-        Err(Error::Credential(credential::Error::WrongOtp)) => (Stage::Prove, Said::WrongCode),
-        Err(Error::Credential(credential::Error::PinLocked)) => (Stage::Closed, Said::PinLocked),
-        Err(Error::Credential(credential::Error::OtpLocked)) => (Stage::Look, Said::CodesLocked),
-        Err(error) => return Err(error.into()),
+        Err(error) => error,
     };
-    Ok(Err((said.0, Some(said.1))))
+    let said = match &error {
+        Error::Credential(error) => Said::of(error),
+        _ => None,
+    };
+    let Some(said) = said else {
+        return Err(error.into());
+    };
+    let stage = match said {
+        Said::WrongCode => Stage::Prove,
+        _ => Stage::Look,
+    };
+    Ok(Err((stage, Some(said))))
 }
 
 /// Back to the application.

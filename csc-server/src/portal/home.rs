@@ -12,7 +12,7 @@ use super::{
 use crate::{
     app::App,
     clock::{Millis, date, minute},
-    credential::{Credential, Status, history},
+    credential::{Credential, Mode, Status, history},
     ids::ClientId,
 };
 
@@ -24,6 +24,8 @@ const SHOWN: u32 = 50;
 struct Home {
     page: Page,
     certificates: Vec<Certificate>,
+    /// He may have given mandates.
+    automatic: bool,
     signatures: Vec<Signature>,
 }
 
@@ -55,6 +57,9 @@ pub(super) async fn show(State(app): State<App>, visitor: Visitor) -> Result<Res
         good: credential.usable(now).is_ok(),
         until: date(credential.not_after),
     });
+    let automatic = credentials
+        .iter()
+        .any(|credential| credential.mode == Mode::Automatic);
     let signed = history::latest(&app.store, &holder, SHOWN).await?;
     let mut signatures = Vec::with_capacity(signed.len());
     for signed in signed {
@@ -71,6 +76,7 @@ pub(super) async fn show(State(app): State<App>, visitor: Visitor) -> Result<Res
     }
     let home = Home {
         certificates: certificates.collect(),
+        automatic,
         signatures,
         page,
     };

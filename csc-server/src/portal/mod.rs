@@ -9,8 +9,10 @@
 //! | `page` | what all pages have in common; how one is answered |
 //! | `texts` | what they say, in Italian and English |
 //! | `problem` | what is said instead of a page |
-//! | `login`, `home` | a file a flow |
+//! | `login`, `home`, `mandates` | a file a flow |
 //! | `authorize`, `consent`, `signing` | the answer to an application: what it may do, or what is signed |
+//! | `question` | the answer to a mail |
+//! | `documents`, `proof` | what both show: the documents; PIN, code and what became of them |
 //!
 //! A page is a template in `templates/` that extends `layout.html`, a struct with a `page::Page` in it, and a handler that takes a
 //! `visitor::Visitor` (and a `form::Posted` where it decides something) and gives `Result<Response, Problem>`.
@@ -18,12 +20,15 @@
 mod assets;
 pub(crate) mod authorize;
 mod consent;
+mod documents;
 mod form;
 mod home;
 mod language;
 mod login;
+mod mandates;
 mod page;
 mod problem;
+mod proof;
 mod question;
 mod routes;
 mod signing;

@@ -2,7 +2,7 @@
 
 use axum::{Router, middleware::from_fn_with_state};
 
-use super::{assets, authorize, home, login, question, visitor};
+use super::{assets, authorize, home, login, mandates, question, visitor};
 use crate::{app::App, routes::Routes};
 
 /// The pages.
@@ -11,6 +11,8 @@ pub fn routes() -> Routes<App> {
         .get(authorize::PATH, authorize::show)
         .post(authorize::PATH, authorize::decide)
         .get("/portal", home::show)
+        .get("/portal/mandates", mandates::show)
+        .post("/portal/mandates", mandates::decide)
         .get("/portal/login", login::show)
         .post("/portal/login", login::decide)
         .get("/approve/{link}", question::show)

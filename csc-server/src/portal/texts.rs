@@ -132,10 +132,34 @@ texts! {
     wrong_pin_sent: "Il codice usato non vale più: se ne faccia inviare un altro e riprovi.", "The code you used is spent: have another one sent and try again.";
     wrong_pin_device: "Il codice usato non vale più: attenda il prossimo e riprovi.", "The code you used is spent: wait for the next one and try again.";
     wrong_code: "Codice errato o scaduto", "Wrong or expired code";
-    wrong_code_text: "Controlli che sia l'ultimo codice, per questi documenti, e reinserisca anche il PIN.", "Check that it is the latest code, for these documents, and enter the PIN again too.";
+    wrong_code_sent: "Controlli che sia l'ultimo codice, per questi documenti, e reinserisca anche il PIN.", "Check that it is the latest code, for these documents, and enter the PIN again too.";
+    wrong_code_device: "Attenda il prossimo codice e reinserisca anche il PIN.", "Wait for the next code and enter the PIN again too.";
     pin_locked: "PIN bloccato", "PIN locked";
     pin_locked_text: "Il PIN è stato inserito troppe volte in modo errato: non è stato firmato nulla. Per sbloccarlo serve il PUK; altrimenti si rivolga al servizio.", "The PIN was entered wrongly too many times: nothing was signed. Unlocking it takes the PUK; otherwise turn to the service.";
     codes_locked: "Codici bloccati", "Codes locked";
+
+    // The answer to a mail.
+    approved: "Approvato", "Approved";
+    approved_text: "L'applicazione ora può apporre queste firme. Può chiudere la pagina.", "The application may make these signatures now. You can close this page.";
+    refused: "Rifiutato", "Refused";
+    refused_text: "Non è stato firmato nulla. Se non l'ha chiesto lei, avvisi il servizio.", "Nothing was signed. If you did not ask for this, tell the service.";
+
+    // Mandates.
+    mandates: "Firma automatica", "Automatic signature";
+    mandates_lead: "I mandati che ha dato: entro questi limiti un'applicazione firma senza chiederle nulla. Può fermarli quando vuole.", "The mandates you gave: within these limits an application signs without asking you. You can stop them whenever you want.";
+    mandates_link: "Firma automatica: i suoi mandati", "Automatic signature: your mandates";
+    no_mandates: "Non ha dato mandati: nessuna applicazione firma senza di lei.", "You have given no mandate: no application signs without you.";
+    mandate_used: "Firme", "Signatures";
+    mandate_rate: "Ritmo", "Rate";
+    mandate_for: "Documenti", "Documents";
+    mandate_given: "Dato il (UTC)", "Given (UTC)";
+    mandate_until: "Vale fino al (UTC)", "Valid until (UTC)";
+    in_force: "in vigore", "in force";
+    ended_mandate: "terminato", "ended";
+    used_up: "esaurito", "used up";
+    stop_mandate: "Ferma questo mandato", "Stop this mandate";
+    stop_hint: "Ha effetto subito e non si annulla: un mandato nuovo richiede PIN e codice.", "It takes effect at once and cannot be undone: a new mandate takes PIN and code.";
+    mandate_stopped: "Mandato fermato", "Mandate stopped";
 
     to_home: "Vai alla pagina iniziale", "Go to the start page";
 }
@@ -196,6 +220,54 @@ impl Language {
         self.pick(format!("Firma {documents}"), format!("Sign {documents}"))
     }
 
+    /// How much of a mandate was used.
+    pub(super) fn used_of(self, used: i64, left: i64) -> String {
+        let (used, left) = (used.max(0).unsigned_abs(), left.max(0).unsigned_abs());
+        let total = used + left;
+        self.pick(
+            format!("{used} di {total}, ne restano {left}"),
+            format!("{used} of {total}, {left} left"),
+        )
+    }
+
+    /// At most so many signatures in a period.
+    pub(super) fn rate(self, number: u32, period: Millis) -> String {
+        let number = u64::from(number);
+        let (signatures, period) = match self {
+            Self::Italian => (count(number, "firma", "firme"), self.period(period)),
+            Self::English => (
+                count(number, "signature", "signatures"),
+                self.period(period),
+            ),
+        };
+        self.pick(
+            format!("al massimo {signatures} in {period}"),
+            format!("at most {signatures} in {period}"),
+        )
+    }
+
+    /// A period in the largest unit that it is a multiple of.
+    fn period(self, millis: Millis) -> String {
+        let seconds = u64::try_from(millis).unwrap_or_default() / 1000;
+        let units = [
+            (86_400, ["giorno", "giorni"], ["day", "days"]),
+            (3600, ["ora", "ore"], ["hour", "hours"]),
+            (60, ["minuto", "minuti"], ["minute", "minutes"]),
+            (1, ["secondo", "secondi"], ["second", "seconds"]),
+        ];
+        let mut fitting = units.into_iter().filter(|(unit, ..)| seconds % unit == 0);
+        let (unit, [one, many], [single, several]) = fitting.next().unwrap_or(units[3]);
+        let number = seconds / unit;
+        self.pick(count(number, one, many), count(number, single, several))
+    }
+
+    pub(super) fn mandate_stopped(self, client: &str) -> String {
+        self.pick(
+            format!("Con questo mandato «{client}» non può più firmare."),
+            format!("“{client}” can no longer sign under this mandate."),
+        )
+    }
+
     pub(super) fn ends_in(self, millis: Millis) -> String {
         let minutes = self.minutes(millis);
         self.pick(
@@ -231,12 +303,10 @@ impl Language {
     pub(super) fn pin_tries(self, left: u32) -> String {
         self.pick(
             match left {
-                0 => "Il PIN ora è bloccato.".into(),
                 1 => "Resta un tentativo, poi il PIN si blocca.".into(),
                 left => format!("Restano {left} tentativi, poi il PIN si blocca."),
             },
             match left {
-                0 => "The PIN is locked now.".into(),
                 1 => "One try is left, then the PIN locks.".into(),
                 left => format!("{left} tries are left, then the PIN locks."),
             },
@@ -246,12 +316,10 @@ impl Language {
     pub(super) fn code_tries(self, left: u32) -> String {
         self.pick(
             match left {
-                0 => "Per un po' non si accettano codici.".into(),
                 1 => "Resta un tentativo, poi i codici si bloccano per un po'.".into(),
                 left => format!("Restano {left} tentativi, poi i codici si bloccano per un po'."),
             },
             match left {
-                0 => "No code is accepted for a while.".into(),
                 1 => "One try is left, then codes lock for a while.".into(),
                 left => format!("{left} tries are left, then codes lock for a while."),
             },

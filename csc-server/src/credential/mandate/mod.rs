@@ -13,7 +13,7 @@ use hsm_adapter::{Activation, Factor as Proven, Rate, Secret, Terms, version_of}
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Approval, Credential, Error, Keys, Mode, Work, lifecycle,
+    Approval, Credential, Error, Keys, Mode, Work,
     permit::{Permit, Started},
     sad::{self, Sad},
 };
@@ -24,8 +24,12 @@ use crate::{
     ids::{ActivationId, ClientId, HolderId},
     oauth::ServiceAccess,
     params,
-    store::{Row, Store, StoreError, Tx},
+    store::{Store, StoreError, Tx},
 };
+
+mod held;
+
+pub use held::{Mandate, Standing};
 
 /// The longest a mandate lasts.
 const YEAR: Millis = 365 * DAY;
@@ -52,17 +56,6 @@ pub struct Given {
     pub mandate: String,
     /// Its identifier, for the holder.
     pub id: ActivationId,
-}
-
-/// A mandate as its holder sees it.
-#[derive(Clone, Debug)]
-pub struct Mandate {
-    /// Identifier.
-    pub id: ActivationId,
-    /// What was agreed.
-    pub terms: Terms,
-    /// Signatures that are left.
-    pub remaining: i64,
 }
 
 impl Wanted {
@@ -216,55 +209,6 @@ impl Keys {
                 };
                 audit::record(tx, terms.issued, &credential.pseudonym, &created);
                 Ok(())
-            })
-            .await
-    }
-
-    /// The mandates of a credential that are not ended, oldest first.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn mandates(&self, credential: &Credential) -> Result<Vec<Mandate>, StoreError> {
-        const SQL: &str = "SELECT id, content, remaining FROM activation
-                           WHERE credential = $1 AND kind = 'mandate' AND state = 'active' AND expires > $2 ORDER BY created, id";
-        let now = self.clock.now();
-        let rows = self.store.query(SQL, params![&credential.id, now]).await?;
-        let read = |mut row: Row| {
-            let octets: Vec<u8> = row.get(1)?;
-            Ok(Mandate {
-                id: ActivationId::new(row.get::<String>(0)?),
-                terms: serde_json::from_slice(&octets)
-                    .map_err(|_| StoreError::Corrupt("the terms of a mandate"))?,
-                remaining: row.get(2)?,
-            })
-        };
-        rows.into_iter().map(read).collect()
-    }
-
-    /// Ends mandates of a credential at once: this one, or all of them. How many there were.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn stop_mandates(
-        &self,
-        credential: &Credential,
-        id: Option<&ActivationId>,
-    ) -> Result<usize, StoreError> {
-        const SQL: &str =
-            "UPDATE activation SET state = 'revoked', version = version + 1
-                           WHERE credential = $1 AND kind = 'mandate' AND state = 'active' AND (id = $2 OR $3 = 1)
-                           RETURNING id, credential, client, version, kind";
-        let (of, now) = (credential.id.clone(), self.clock.now());
-        let (one, all) = match id {
-            Some(id) => (id.to_string(), 0),
-            None => (String::new(), 1_i64),
-        };
-        self.store
-            .write(async move |tx| {
-                let ended = tx.query(SQL, params![&of, one.as_str(), all]).await?;
-                let count = ended.len();
-                lifecycle::record_ended(tx, ended, now).await?;
-                Ok(count)
             })
             .await
     }
