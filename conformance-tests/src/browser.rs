@@ -11,7 +11,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 use thirtyfour::{
     By, CapabilitiesHelper, ChromiumLikeCapabilities, DesiredCapabilities, Key, WebDriver,
-    WebElement, cdp::ChromeDevTools, common::log::LoggingPrefsLogLevel,
+    WebElement, common::log::LoggingPrefsLogLevel, extensions::cdp::ChromeDevTools,
 };
 
 use crate::wait;

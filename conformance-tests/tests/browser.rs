@@ -142,7 +142,7 @@ async fn a_holder_sees_the_mandates_he_gave_and_stops_one_with_one_click() {
             "Fatture in Fila",
             w("in vigore", "in force"),
             "invoices",
-            w("0 di 5, ne restano 5", "0 of 5, 5 left"),
+            w("0 di 5 fatte, 5 rimaste", "0 of 5 made, 5 left"),
             w(
                 "al massimo 2 firme in 1 ora",
                 "at most 2 signatures in 1 hour",

@@ -4,7 +4,7 @@
 //! that makes it true (a unit asks no HSM): it names what happened to whom and holds no text and no address, so a row
 //! that somebody else wrote can only make the service send a text of its own to the holder it has on record.
 
-use hsm_adapter::{HsmError, Place, Vault, version_of};
+use hsm_adapter::{HsmError, Vault, version_of};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     ids::{CredentialId, HolderId, OperationId, random_id},
     notify::Outgoing,
     params,
-    sealed::{self, BATCH, Batch},
+    sealed::{self, Column},
     store::{Store, StoreError, Tx},
 };
 
@@ -22,6 +22,9 @@ const LEASE: Millis = 60_000;
 const NOTICE_GIVES_UP: Millis = 24 * 3_600_000;
 /// How long a client that cannot be told is tried.
 const CALLBACK_GIVES_UP: Millis = 600_000;
+
+/// What a rotation moves: messages that wait.
+pub const PAYLOAD: Column = sealed::column!("job", "payload");
 
 const MESSAGE: &str = "message";
 const NOTICE: &str = "notice";
@@ -65,7 +68,9 @@ impl Job {
         gives_up: Millis,
     ) -> Result<Self, HsmError> {
         let id = random_id();
-        let payload = vault.seal(&place(&id), &message.to_octets()).await?;
+        let payload = vault
+            .seal(&PAYLOAD.place(&id), &message.to_octets())
+            .await?;
         Ok(Self {
             id,
             kind: MESSAGE,
@@ -211,7 +216,7 @@ impl Leased {
         let damaged = |what: &str| Error::Damaged(what.to_owned());
         match self.kind.as_str() {
             MESSAGE => {
-                let opened = vault.unseal(&place(&self.id), &self.payload).await;
+                let opened = vault.unseal(&PAYLOAD.place(&self.id), &self.payload).await;
                 let opened = opened.map_err(|error| match error {
                     HsmError::Refused(reason) => Error::Damaged(reason),
                     error => Error::Hsm(error),
@@ -251,44 +256,5 @@ impl Leased {
             })
             .await
             .map(drop)
-    }
-}
-
-/// Moves some messages, after this job, from a version of the master key to the one in use.
-///
-/// # Errors
-/// When database or HSM fail; nothing is moved then.
-pub async fn reseal(
-    store: &Store,
-    vault: &Vault,
-    version: u32,
-    after: &str,
-) -> Result<Batch, sealed::Error> {
-    const SELECT: &str =
-        "SELECT id, payload FROM job WHERE store = $1 AND id > $2 ORDER BY id LIMIT $3";
-    const UPDATE: &str = "UPDATE job SET payload = $2, store = $3 WHERE id = $1 AND payload = $4";
-    let (mut batch, mut rows) = (Batch::default(), Vec::new());
-    for mut row in store.query(SELECT, params![version, after, BATCH]).await? {
-        let (id, old): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-        match vault.reseal_value(&place(&id), &old).await {
-            Ok(new) => {
-                let new = new.unwrap_or_else(|| old.clone());
-                let version = version_of([new.as_slice()]);
-                rows.push(params![id.as_str(), new, version, old].to_vec());
-            }
-            Err(HsmError::Refused(reason)) => batch.fail("job", &id, &reason),
-            Err(error) => return Err(error.into()),
-        }
-        batch.last = Some(id);
-    }
-    batch.replace(store, UPDATE, rows).await?;
-    Ok(batch)
-}
-
-fn place(id: &str) -> Place<'_> {
-    Place {
-        table: "job",
-        row: id,
-        field: "payload",
     }
 }

@@ -10,7 +10,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use hsm_adapter::{HsmError, Place, Vault, version_of};
+use hsm_adapter::{HsmError, Vault, version_of};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -20,9 +20,12 @@ use crate::{
     ids::{ClientId, HolderId, OperationId},
     jobs::Job,
     params,
-    sealed::{self, BATCH, Batch},
+    sealed::{self, Column},
     store::{Store, StoreError},
 };
+
+/// What a rotation moves: the keys of results.
+pub const KEY: Column = sealed::column!("operation", "result_key");
 
 /// How long an operation counts as being worked on without a sign of life.
 const LEASE: Millis = 6_000;
@@ -214,7 +217,10 @@ impl Operations {
         };
         let key = self.vault.random::<32>().await?;
         let result = seal(&key, &accepted.id, &kept)?;
-        let sealed = self.vault.seal(&place(accepted.id.as_str()), &*key).await?;
+        let sealed = self
+            .vault
+            .seal(&KEY.place(accepted.id.as_str()), &*key)
+            .await?;
         let (id, now) = (accepted.id.clone(), self.clock.now());
         let notice = accepted.asked.response_uri.as_ref();
         let notice = notice.map(|_| Job::callback(&accepted.id, now, accepted.ends));
@@ -269,7 +275,7 @@ impl Operations {
             });
         };
         let sealed: Vec<u8> = row.get(2)?;
-        let kept = match self.vault.unseal(&place(id.as_str()), &sealed).await {
+        let kept = match self.vault.unseal(&KEY.place(id.as_str()), &sealed).await {
             Ok(key) => open(&key, id, result),
             Err(HsmError::Refused(_)) => None,
             Err(error) => return Err(error.into()),
@@ -328,46 +334,6 @@ impl Operations {
             .store
             .write(async move |tx| tx.execute(sql, params![now]).await);
         deleted.await.map(drop)
-    }
-}
-
-/// Moves the keys of some results, after this one, from a version of the master key to the one in use.
-///
-/// # Errors
-/// When database or HSM fail; nothing is moved then.
-pub async fn reseal(
-    store: &Store,
-    vault: &Vault,
-    version: u32,
-    after: &str,
-) -> Result<Batch, sealed::Error> {
-    const SELECT: &str =
-        "SELECT id, result_key FROM operation WHERE store = $1 AND id > $2 ORDER BY id LIMIT $3";
-    const UPDATE: &str =
-        "UPDATE operation SET result_key = $2, store = $3 WHERE id = $1 AND result_key = $4";
-    let (mut batch, mut rows) = (Batch::default(), Vec::new());
-    for mut row in store.query(SELECT, params![version, after, BATCH]).await? {
-        let (id, old): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-        match vault.reseal_value(&place(&id), &old).await {
-            Ok(new) => {
-                let new = new.unwrap_or_else(|| old.clone());
-                let version = version_of([new.as_slice()]);
-                rows.push(params![id.as_str(), new, version, old].to_vec());
-            }
-            Err(HsmError::Refused(reason)) => batch.fail("operation", &id, &reason),
-            Err(error) => return Err(error.into()),
-        }
-        batch.last = Some(id);
-    }
-    batch.replace(store, UPDATE, rows).await?;
-    Ok(batch)
-}
-
-fn place(id: &str) -> Place<'_> {
-    Place {
-        table: "operation",
-        row: id,
-        field: "result_key",
     }
 }
 

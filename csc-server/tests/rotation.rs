@@ -411,7 +411,7 @@ async fn change_goes_first(database: Database) {
     node.rotation.rotate(MasterSet::Store).await.unwrap();
     let hold = token.hold("decrypt");
     let (store, vault) = (node.store.clone(), node.vault.clone());
-    let moving = tokio::spawn(async move { jobs::reseal(&store, &vault, 1, "").await });
+    let moving = tokio::spawn(async move { jobs::PAYLOAD.reseal(&store, &vault, 1, "").await });
     let hold = tokio::task::spawn_blocking(move || hold.reached(1).then_some(hold));
     let hold = hold.await.unwrap().expect("the row was read");
 

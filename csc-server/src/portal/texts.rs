@@ -158,7 +158,7 @@ texts! {
     ended_mandate: "terminato", "ended";
     used_up: "esaurito", "used up";
     stop_mandate: "Ferma questo mandato", "Stop this mandate";
-    stop_hint: "Ha effetto subito e non si annulla: un mandato nuovo richiede PIN e codice.", "It takes effect at once and cannot be undone: a new mandate takes PIN and code.";
+    stop_hint: "Fermarlo ha effetto subito e non si annulla: un mandato nuovo richiede PIN e codice.", "Stopping takes effect at once and cannot be undone: a new mandate takes PIN and code.";
     mandate_stopped: "Mandato fermato", "Mandate stopped";
 
     to_home: "Vai alla pagina iniziale", "Go to the start page";
@@ -225,8 +225,8 @@ impl Language {
         let (used, left) = (used.max(0).unsigned_abs(), left.max(0).unsigned_abs());
         let total = used + left;
         self.pick(
-            format!("{used} di {total}, ne restano {left}"),
-            format!("{used} of {total}, {left} left"),
+            format!("{used} di {total} fatte, {left} rimaste"),
+            format!("{used} of {total} made, {left} left"),
         )
     }
 

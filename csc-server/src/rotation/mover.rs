@@ -173,8 +173,8 @@ impl Mover {
         let done = match rows {
             Rows::Credentials => credential::reseal::blobs(store, vault, version, after).await,
             Rows::Factors => factor::reseal::factors(store, vault, set, version, after).await,
-            Rows::Jobs => jobs::reseal(store, vault, version, after).await,
-            Rows::Operations => operation::reseal(store, vault, version, after).await,
+            Rows::Jobs => jobs::PAYLOAD.reseal(store, vault, version, after).await,
+            Rows::Operations => operation::KEY.reseal(store, vault, version, after).await,
             Rows::KeylessRecords => {
                 credential::reseal::keyless_records(store, vault, version, after).await
             }
