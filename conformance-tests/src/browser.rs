@@ -11,7 +11,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 use thirtyfour::{
     By, CapabilitiesHelper, ChromiumLikeCapabilities, DesiredCapabilities, Key, WebDriver,
-    WebElement, common::log::LoggingPrefsLogLevel, extensions::cdp::ChromeDevTools,
+    WebElement, common::log::LoggingPrefsLogLevel,
 };
 
 use crate::wait;
@@ -50,6 +50,8 @@ impl Look {
 pub struct Browser {
     driver: WebDriver,
     base: String,
+    /// Where the driver listens.
+    address: String,
     shots: Option<PathBuf>,
     _janitor: Janitor,
 }
@@ -71,6 +73,7 @@ impl Browser {
         Self {
             driver,
             base: format!("https://{authority}"),
+            address,
             shots: env::var_os("CSC_TEST_SHOTS").map(PathBuf::from),
             _janitor: janitor,
         }
@@ -306,12 +309,21 @@ impl Browser {
         let Some(folder) = &self.shots else {
             return;
         };
+        let url = format!(
+            "{}/session/{}/goog/cdp/execute",
+            self.address,
+            self.driver.session_id()
+        );
         let whole = json!({ "format": "png", "captureBeyondViewport": true });
-        let picture = ChromeDevTools::new(self.driver.handle().clone())
-            .execute_cdp_with_params("Page.captureScreenshot", whole)
+        let command = json!({ "cmd": "Page.captureScreenshot", "params": whole });
+        let answer = reqwest::Client::new().post(url).json(&command).send().await;
+        let picture: serde_json::Value = answer
+            .expect("the driver answers")
+            .json()
             .await
             .expect("a picture of the page");
-        let picture = STANDARD.decode(picture["data"].as_str().unwrap_or_default());
+        let picture = &picture["value"]["data"];
+        let picture = STANDARD.decode(picture.as_str().unwrap_or_default());
         let kept = fs::write(folder.join(format!("{name}.png")), picture.expect("base64"));
         kept.expect("the folder of pictures can be written");
     }

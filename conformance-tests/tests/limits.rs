@@ -101,6 +101,20 @@ async fn a_client_has_as_many_signatures_as_its_registration_says() {
     );
 }
 
+#[tokio::test]
+async fn an_address_asks_as_fast_as_the_service_bears_for_whatever_it_is() {
+    let limits = TestBed::builder().set("rate.address_per_second", "2");
+    let bed = limits.start().await;
+    let api = bed.api();
+    let info = often(30, async || api.call_openly(V1, "info", json!({})).await).await;
+    assert_limited(&info);
+    // Before anything is looked at.
+    let page = often(10, async || {
+        api.send(api.request(Method::GET, "/nowhere")).await
+    });
+    assert!(page.await.iter().any(|answer| answer.status == 429));
+}
+
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }

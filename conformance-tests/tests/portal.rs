@@ -1,9 +1,5 @@
 //! Pages over the wire: what no browser sends that shows only pages of ours, and who may see and do what (SC-42, SC-46, SC-69).
-#![expect(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "what fails in a helper fails its test"
-)]
+#![expect(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use conformance_tests::{
