@@ -1,7 +1,8 @@
-//! `csc-server slot check`: what an operator and his scripts learn of an HSM, over SoftHSM2 and over a module that fails.
+//! `csc-server slot check` and `slot record`: what operators and their scripts learn of an HSM, over SoftHSM2 and over a module that fails.
 
 use conformance_tests::{Run, TestBed};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 /// A bed whose service does not run, so that the module fails for the doctor alone: one test at a time.
@@ -200,4 +201,73 @@ async fn a_wrong_pin_is_tried_once_and_the_next_check_says_that_it_was() {
     assert_eq!(Told::new(&after).of("PIN").0, "warn", "{}", after.stdout);
     let again = check(bed, &[], &["csc-holder", "--json"]);
     assert_eq!(Told::new(&again).of("PIN").0, "ok", "{}", again.stdout);
+}
+
+#[tokio::test]
+async fn the_record_of_the_ceremony_is_the_same_whenever_it_is_printed() {
+    let (bed, _one) = bed().await;
+    let printed = bed.cli(&["slot", "init"], &[]).expect("slot init");
+    let (_, of_init) = printed
+        .split_once("RECORD OF")
+        .expect("it prints the record");
+
+    let record = bed.cli(&["slot", "record"], &[]).expect("slot record");
+
+    assert_eq!(record.trim(), format!("RECORD OF{of_init}").trim());
+    assert!(record.contains("by        first and second"), "{record}");
+    let checked = |label: &str| {
+        let line = record
+            .lines()
+            .find(|line| line.trim_start().starts_with(label));
+        let line = line.unwrap_or_else(|| panic!("no {label}: {record}"));
+        let (_, value) = line
+            .split_once("check value ")
+            .expect("it has a check value");
+        value.to_owned()
+    };
+    let masters = [
+        "seal-derive/v1",
+        "store/v1",
+        "pin-check/v1",
+        "puk-check/v1",
+        "record-mac/v1",
+        "otp/v1",
+        "pepper/v1",
+        "pseudonym/v1",
+        "operator-mac/v1",
+        "operator-otp/v1",
+        "client-mac/v1",
+    ];
+    for label in masters {
+        assert_eq!(checked(label).len(), 6, "{label}: {record}");
+    }
+    // The key of the CA, as its certificate has it.
+    let pem = bed
+        .cli(&["ca", "certificate"], &[])
+        .expect("ca certificate");
+    let spki = public_key_of(&pem);
+    assert_eq!(checked("ca/v1"), hex::encode_upper(Sha256::digest(spki)));
+    assert_eq!(record.matches("signature ____").count(), 2);
+    assert_eq!(record.matches(" EXTRACTABLE").count(), 0, "{record}");
+
+    // A new version is a new line; the others stand as they stood.
+    bed.cli(&["slot", "rotate", "--key", "store"], &[])
+        .expect("slot rotate");
+    let later = bed.cli(&["slot", "record"], &[]).expect("slot record");
+    let new: Vec<_> = later
+        .lines()
+        .filter(|line| !record.contains(line))
+        .collect();
+    assert!(new.iter().any(|line| line.contains("store/v2")), "{new:?}");
+    assert!(record.lines().all(|line| later.contains(line)), "{later}");
+    // Nobody's who has not the role.
+    let refused = bed.staff().run("ra-officer", &["slot", "record"], &[]);
+    assert!(!refused.success, "{}", refused.stdout);
+}
+
+/// The SubjectPublicKeyInfo of a certificate, DER.
+fn public_key_of(pem: &str) -> Vec<u8> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).expect("it is PEM");
+    let certificate = pem.parse_x509().expect("a certificate");
+    certificate.public_key().raw.to_vec()
 }

@@ -16,8 +16,8 @@ use crate::{
     vault::{
         Authorise, ChangePin, Check, Close, CurrentVersion, DestroySet, DestroyVersion, Device,
         Extend, Generate, Health, Init, JudgePuk, Mac, MacRecord, MakePuk, Masters, OpenKeys,
-        Random, RecordMac, ResealBlobs, ResealPuk, ResealValue, ResetPin, Rotate, Seal, Sign,
-        Sweep, Unseal, Versions,
+        Random, RecordMac, RecordMasters, RecordPairs, ResealBlobs, ResealPuk, ResealValue,
+        ResetPin, Rotate, Seal, Sign, Sweep, Unseal, Versions,
     },
 };
 
@@ -93,6 +93,7 @@ requests! {
     ChangePin, MakePuk, JudgePuk, ResetPin, ResealPuk,
     Init, Check, Versions, CurrentVersion, Rotate, DestroySet, DestroyVersion, ResealValue, ResealBlobs,
     PublicKey, Ensure, IssuerSign,
+    RecordMasters, RecordPairs,
 }
 
 /// Octets of a message, which may carry secrets.

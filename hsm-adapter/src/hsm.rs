@@ -68,6 +68,11 @@ pub trait Hsm: Send {
     fn destroy_pair(&mut self, label: &str) -> Result<bool, HsmError>;
     /// Makes what would be a master key as a session object, to be tried and destroyed.
     fn throw_away(&mut self, purpose: KeyUse) -> Result<Key, HsmError>;
+    /// The check value of a master key: the first three octets of what AES makes of a block of zeros (ECB), or HMAC-SHA-256 of sixteen
+    /// octets of zero. `None` when the token does not tell, and the key cannot be asked.
+    fn check_value(&mut self, key: Key, purpose: KeyUse) -> Result<Option<[u8; 3]>, HsmError>;
+    /// The boolean attributes of an object that are true, by their names.
+    fn attributes(&mut self, key: Key) -> Result<Vec<String>, HsmError>;
     /// How many objects there are: of the token, or of the sessions of this process.
     fn count(&mut self, of_token: bool) -> Result<usize, HsmError>;
 

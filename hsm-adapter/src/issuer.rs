@@ -32,6 +32,10 @@ impl Issuer {
         }
     }
 
+    pub(crate) fn route(&self) -> &Route {
+        &self.route
+    }
+
     /// The key type and SubjectPublicKeyInfo (DER) of the key with this label.
     ///
     /// # Errors

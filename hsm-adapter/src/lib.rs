@@ -42,6 +42,6 @@ pub use statement::{NotDerived, PdfUpdate, Statement};
 pub use stretch::{Cost, Stretcher};
 pub use terms::{Rate, Terms};
 pub use vault::{
-    Activation, Blobs, MacKey, Master, MasterSet, NewKey, Pin, Place, Puk, SealedKey, SealedPuk,
-    Vault, version_of,
+    Activation, Blobs, MacKey, Master, MasterSet, NewKey, Pin, Place, Puk, Recorded, SealedKey,
+    SealedPuk, Vault, version_of,
 };

@@ -62,6 +62,14 @@ fn claimed(checkpoint: &Checkpoint) -> Option<Hash> {
 pub struct Keys(Vec<Key>);
 
 impl Keys {
+    /// Their labels.
+    pub fn labels(&self) -> Vec<String> {
+        (1..)
+            .zip(&self.0)
+            .map(|(version, _)| label(version))
+            .collect()
+    }
+
     /// The keys of the issuer slot.
     ///
     /// # Errors

@@ -251,7 +251,8 @@ impl Context {
         })
     }
 
-    fn slot(&self, role: Role) -> Result<&Slot> {
+    /// The slot of a role.
+    pub(super) fn slot(&self, role: Role) -> Result<&Slot> {
         let mut slots = self.config.slots(role);
         let slot = slots
             .next()

@@ -65,7 +65,7 @@ capabilities! {
     RotateMasterKeys "rotate-master-keys" ["slot rotate"] by [SecurityOfficer] with [SecurityOfficer];
     DestroyMasterKeys "destroy-master-keys" ["slot destroy"] by [SecurityOfficer] with [SecurityOfficer];
     EndService "end-service" ["terminate"] by [SecurityOfficer] with [SecurityOfficer];
-    ReadKeyUsage "read-key-usage" ["slot rotation"] by [SecurityOfficer SystemOperator] with [];
+    ReadKeyUsage "read-key-usage" ["slot rotation", "slot record"] by [SecurityOfficer SystemOperator] with [];
     ChangePolicy "change-policy" ["policy set"] by [SecurityOfficer] with [SecurityOfficer];
     CreateOperator "create-operator" ["operator add"] by [SecurityOfficer] with [SecurityOfficer];
     ResetOperator "reset-operator" ["operator reset"] by [SecurityOfficer] with [SecurityOfficer];

@@ -13,7 +13,7 @@ use aws_lc_rs::{
 };
 use zeroize::Zeroizing;
 
-use crate::{Digest, DigestAlgorithm, HsmError, KeyAlgorithm, Scheme, verify};
+use crate::{Digest, DigestAlgorithm, HsmError, KeyAlgorithm, KeyUse, Scheme, verify};
 
 /// The value of a key.
 #[derive(Clone)]
@@ -50,6 +50,15 @@ impl Material {
             Self::Secret(octets) => octets.as_ref(),
             Self::Private(_, octets) => octets,
         }
+    }
+
+    pub(super) fn check_value(&self, purpose: KeyUse) -> Result<[u8; 3], HsmError> {
+        let value = match purpose {
+            KeyUse::Derive | KeyUse::Encrypt => *self.derive(&[0; 32])?.secret()?,
+            KeyUse::Mac => self.mac(&[0; 16])?,
+        };
+        let [one, two, three, ..] = value;
+        Ok([one, two, three])
     }
 
     pub(super) fn derive(&self, data: &[u8; 32]) -> Result<Self, HsmError> {

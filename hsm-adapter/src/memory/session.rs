@@ -192,6 +192,24 @@ impl Hsm for MemorySession {
         })
     }
 
+    fn check_value(&mut self, key: Key, purpose: KeyUse) -> Result<Option<[u8; 3]>, HsmError> {
+        self.call("check_value", |state, _| {
+            let material = state.able(key, Role::Master(purpose))?;
+            material.check_value(purpose).map(Some)
+        })
+    }
+
+    fn attributes(&mut self, key: Key) -> Result<Vec<String>, HsmError> {
+        self.call("attributes", |state, _| {
+            let object = state.find(key)?;
+            let of_session = object.session.is_some();
+            let mut names = vec!["SENSITIVE"];
+            names.extend((!of_session).then_some("TOKEN"));
+            names.extend(object.extractable.then_some("EXTRACTABLE"));
+            Ok(names.into_iter().map(str::to_owned).collect())
+        })
+    }
+
     fn count(&mut self, of_token: bool) -> Result<usize, HsmError> {
         self.call("count", |state, _| {
             let objects = state.objects.values();

@@ -7,8 +7,8 @@ use cryptoki::{
     object::{Attribute, ObjectClass},
 };
 use cryptoki_sys::{
-    CKA_EC_PARAMS, CKA_EC_POINT, CKA_EXTRACTABLE, CKA_LABEL, CKA_MODULUS, CKA_PUBLIC_EXPONENT,
-    CKA_SENSITIVE,
+    CKA_CHECK_VALUE, CKA_EC_PARAMS, CKA_EC_POINT, CKA_EXTRACTABLE, CKA_LABEL, CKA_MODULUS,
+    CKA_PUBLIC_EXPONENT, CKA_SENSITIVE,
 };
 use zeroize::Zeroizing;
 
@@ -265,6 +265,35 @@ impl Hsm for Pkcs11Session {
             .generate_key(&mechanism::generation(purpose), &template);
         let key = self.checked(made)?;
         self.confirmed(key, false)
+    }
+
+    fn check_value(&mut self, key: Key, purpose: KeyUse) -> Result<Option<[u8; 3]>, HsmError> {
+        const ZEROS: &[u8; 16] = &[0; 16];
+        let said = match purpose {
+            // What the token keeps for an HMAC key is not the same on two of them.
+            KeyUse::Mac => self.mac(key, ZEROS)?.to_vec(),
+            KeyUse::Derive | KeyUse::Encrypt => {
+                let kept = self.session.value(key.0, CKA_CHECK_VALUE);
+                match kept {
+                    Ok(value) if value.len() == 3 => value,
+                    _ if purpose == KeyUse::Encrypt => {
+                        let made = self.session.encrypt(&Mechanism::AesEcb, key.0, ZEROS);
+                        self.checked_with(key, made)?
+                    }
+                    _ => return Ok(None),
+                }
+            }
+        };
+        Ok(said.first_chunk().copied())
+    }
+
+    fn attributes(&mut self, key: Key) -> Result<Vec<String>, HsmError> {
+        let named = template::NAMED.map(|(kind, _)| kind);
+        let flags = self.session.flags(key.0, named);
+        let flags = self.checked_with(key, flags)?.into_iter();
+        let named = flags.zip(template::NAMED);
+        let held = named.filter(|(flag, _)| *flag == Some(true));
+        Ok(held.map(|(_, (_, name))| name.to_owned()).collect())
     }
 
     fn count(&mut self, of_token: bool) -> Result<usize, HsmError> {

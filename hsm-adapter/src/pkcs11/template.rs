@@ -3,8 +3,9 @@
 
 use cryptoki::object::{Attribute, KeyType, ObjectClass};
 use cryptoki_sys::{
-    CK_ATTRIBUTE_TYPE, CKA_DECRYPT, CKA_DERIVE, CKA_ENCRYPT, CKA_EXTRACTABLE, CKA_SENSITIVE,
-    CKA_SIGN, CKA_UNWRAP, CKA_VERIFY, CKA_WRAP,
+    CK_ATTRIBUTE_TYPE, CKA_ALWAYS_SENSITIVE, CKA_DECRYPT, CKA_DERIVE, CKA_ENCRYPT, CKA_EXTRACTABLE,
+    CKA_LOCAL, CKA_MODIFIABLE, CKA_NEVER_EXTRACTABLE, CKA_PRIVATE, CKA_SENSITIVE, CKA_SIGN,
+    CKA_SIGN_RECOVER, CKA_TOKEN, CKA_UNWRAP, CKA_VERIFY, CKA_WRAP,
 };
 
 use super::public;
@@ -29,6 +30,26 @@ impl From<KeyUse> for Usage {
         }
     }
 }
+
+/// The attributes that a record names.
+pub(super) const NAMED: [(CK_ATTRIBUTE_TYPE, &str); 16] = [
+    (CKA_TOKEN, "TOKEN"),
+    (CKA_PRIVATE, "PRIVATE"),
+    (CKA_SENSITIVE, "SENSITIVE"),
+    (CKA_ALWAYS_SENSITIVE, "ALWAYS_SENSITIVE"),
+    (CKA_EXTRACTABLE, "EXTRACTABLE"),
+    (CKA_NEVER_EXTRACTABLE, "NEVER_EXTRACTABLE"),
+    (CKA_LOCAL, "LOCAL"),
+    (CKA_MODIFIABLE, "MODIFIABLE"),
+    (CKA_DERIVE, "DERIVE"),
+    (CKA_ENCRYPT, "ENCRYPT"),
+    (CKA_DECRYPT, "DECRYPT"),
+    (CKA_SIGN, "SIGN"),
+    (CKA_SIGN_RECOVER, "SIGN_RECOVER"),
+    (CKA_VERIFY, "VERIFY"),
+    (CKA_WRAP, "WRAP"),
+    (CKA_UNWRAP, "UNWRAP"),
+];
 
 /// Attributes that are read back from a master key, and what they must be.
 pub(super) fn master_flags(purpose: KeyUse) -> [(CK_ATTRIBUTE_TYPE, bool); 9] {

@@ -23,6 +23,7 @@ mod formula;
 mod master;
 mod opened;
 mod puk;
+mod record;
 mod rotation;
 pub(crate) mod scratch;
 mod seal;
@@ -37,12 +38,14 @@ use self::master::{FIRST, MasterKey};
 pub use self::{
     master::MasterSet,
     puk::{Puk, SealedPuk},
+    record::Recorded,
     rotation::{Blobs, version_of},
 };
 pub(crate) use self::{
     master::{Masters, in_use},
     opened::OpenKeys,
     puk::{ChangePin, JudgePuk, MakePuk, ResealPuk, ResetPin},
+    record::{RecordMasters, RecordPairs},
     rotation::{
         Check, CurrentVersion, DestroySet, DestroyVersion, Init, ResealBlobs, ResealValue, Rotate,
         Versions,

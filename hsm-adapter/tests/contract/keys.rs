@@ -1,13 +1,14 @@
 //! Keys and what they do.
 
-use std::process::Command;
+use std::{collections::BTreeSet, process::Command};
 
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hsm_adapter::{
     DigestAlgorithm::{self, Sha256, Sha384, Sha512},
-    HsmError, KeyAlgorithm, KeyUse, MacKey, Place, Scheme, VaultError,
+    HsmError, KeyAlgorithm, KeyUse, MacKey, MasterSet, Place, Scheme, VaultError,
 };
+use sha2::{Digest as _, Sha256 as Sha};
 
 use crate::fixture::{
     Fixture, Kind, NOW, SUBJECT, digest, digest_of, message, pin, softhsm_session,
@@ -302,4 +303,39 @@ pub(crate) async fn a_new_key_signs_its_certification_request(fixture: Fixture) 
             }
         }
     }
+}
+
+pub(crate) async fn a_record_names_every_key_and_knows_it_again(fixture: Fixture) {
+    let vault = &fixture.vault;
+    vault.init().await.unwrap();
+    vault.rotate(MasterSet::Store, 2).await.unwrap();
+    let issuer = fixture.issuer();
+    let (spki, _) = issuer.ensure("ca/v1", KeyAlgorithm::P256).await.unwrap();
+
+    let recorded = vault.recorded().await.unwrap();
+
+    let labels: Vec<_> = recorded.iter().map(|key| key.label.as_str()).collect();
+    assert_eq!(labels.len(), 12, "{labels:?}");
+    assert!(labels.contains(&"store/v1") && labels.contains(&"store/v2"));
+    let values: BTreeSet<_> = recorded.iter().map(|key| &key.check_value).collect();
+    assert_eq!(
+        values.len(),
+        12,
+        "each key has one of its own: {recorded:?}"
+    );
+    for key in &recorded {
+        assert_eq!(key.check_value.as_ref().map(Vec::len), Some(3), "{key:?}");
+        let has = |name: &str| key.attributes.iter().any(|attribute| attribute == name);
+        assert!(
+            has("TOKEN") && has("SENSITIVE") && !has("EXTRACTABLE"),
+            "{key:?}"
+        );
+    }
+    assert_eq!(fixture.another().vault.recorded().await.unwrap(), recorded);
+
+    let labels = ["ca/v1", "tsa/v1"].map(str::to_owned).into();
+    let [pair] = &issuer.recorded(labels).await.unwrap()[..] else {
+        panic!("one of the two is there");
+    };
+    assert_eq!(pair.check_value, Some(Sha::digest(&spki).to_vec()));
 }

@@ -94,6 +94,7 @@ contract! {
         a_new_key_signs_its_certification_request,
         a_scheme_of_another_key_type_is_refused,
         master_keys_are_made_once,
+        a_record_names_every_key_and_knows_it_again,
         a_slot_without_master_keys_does_not_pass_the_check,
         a_master_key_does_one_thing_and_does_not_leave,
         a_mac_is_bound_to_its_purpose_and_to_each_part,

@@ -350,3 +350,24 @@ fn a_private_key_is_born_in_the_token() {
         }
     });
 }
+
+/// What a custodian compares with the vendor's tool is what AES makes of a block of zeros.
+#[test]
+fn check_values_of_aes_are_those_of_the_standard() {
+    in_own_process(
+        "softhsm_only::check_values_of_aes_are_those_of_the_standard",
+        |_| {
+            let token = softhsm_token("holders", USER_PIN);
+            let mut session = token.open().unwrap();
+            let key = session.create_master("store/v1", KeyUse::Encrypt).unwrap();
+            let value = session.check_value(key, KeyUse::Encrypt).unwrap().unwrap();
+
+            let other = softhsm_session();
+            let template = [cryptoki::object::Attribute::Label("store/v1".into())];
+            let found = other.find_objects(&template).unwrap();
+            let mechanism = cryptoki::mechanism::Mechanism::AesEcb;
+            let block = other.encrypt(&mechanism, found[0], &[0; 16]).unwrap();
+            assert_eq!(value, block[..3]);
+        },
+    );
+}

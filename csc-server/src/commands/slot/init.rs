@@ -6,7 +6,7 @@ use hsm_adapter::{Issuer, KeyAlgorithm, MacKey, Master};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::report;
+use super::{record::record, report};
 use crate::{
     actor::Actor,
     audit::{self, Event},
@@ -42,7 +42,8 @@ impl Init {
         let context = caller.act().await?;
         let issuer = context.issuer()?;
         make_masters(&context, &issuer).await?;
-        make_the_rest(&context, issuer).await
+        make_the_rest(&context, issuer).await?;
+        say_record(&context).await
     }
 
     /// Device initialisation under dual control (SC-20): both officers are there, and type their passwords.
@@ -65,8 +66,15 @@ impl Init {
         for name in [&one, &other] {
             say(&enrols(name));
         }
-        Ok(())
+        say_record(&context).await
     }
+}
+
+/// What two custodians sign.
+async fn say_record(context: &Context) -> Result<()> {
+    let record = record(context).await?;
+    say(&format!("\n{}", record.trim_end()));
+    Ok(())
 }
 
 fn first_password(name: &str) -> Result<Zeroizing<String>> {

@@ -2,6 +2,7 @@
 
 mod check;
 mod init;
+mod record;
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
@@ -18,6 +19,8 @@ use crate::{
 pub(super) enum Command {
     /// Make the keys that are missing: master keys in the holder slot, CA and audit keys in the issuer slot, the CA certificate.
     Init(init::Init),
+    /// Print the record of the key ceremony again, as `slot init` did: every key with its check value, for two custodians to sign.
+    Record,
     /// Say what the HSM can do for the service and what to change, with throw-away keys; ends with 0 when all is well, 4 with a
     /// warning, 5 when something is wrong.
     Check(check::Check),
@@ -76,6 +79,10 @@ impl Command {
     pub(super) async fn run(self, caller: &Caller) -> Result<()> {
         match self {
             Self::Init(init) => init.run(caller).await,
+            Self::Record => {
+                say(record::record(&caller.act().await?).await?.trim_end());
+                Ok(())
+            }
             Self::Check(check) => check.run(caller).await,
             Self::Rotate { key } => rotate(&caller.act().await?, key).await,
             Self::Rotation => progress(&caller.act().await?).await,
