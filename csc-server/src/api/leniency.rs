@@ -28,10 +28,7 @@ use super::{
 use crate::{
     app::App,
     ids::ClientId,
-    oauth::{
-        client::Client,
-        switches::{Switch, used},
-    },
+    oauth::{client::Client, switches::Switch},
 };
 
 /// Who calls, once that is known: an extension of every request, written by what checks tokens.
@@ -66,12 +63,7 @@ pub(super) struct Leniency(Option<Arc<Client>>);
 impl Leniency {
     /// Whether this one is on, which is counted: to be asked only where it makes a difference.
     pub(super) fn has(&self, switch: Switch) -> bool {
-        let client = self.0.as_deref();
-        let client = client.filter(|client| client.registration.switches.has(switch));
-        client.is_some_and(|client| {
-            used(&client.id, switch);
-            true
-        })
+        self.0.as_deref().is_some_and(|client| client.may(switch))
     }
 
     /// Puts what is told of a credential into the client's words.

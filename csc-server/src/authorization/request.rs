@@ -291,12 +291,8 @@ impl Request<'_> {
                 if let Some(twice) = alone.iter().find(|name| self.fields.get(name).is_some()) {
                     return Err(Refusal::invalid(twice));
                 }
-                let lenient = self
-                    .client
-                    .registration
-                    .switches
-                    .has(Switch::Base64urlInJson);
-                let (wanted, details) = details::read(details, self.limit, lenient)?;
+                let lenient = || self.client.may(Switch::Base64urlInJson);
+                let (wanted, details) = details::read(details, self.limit, &lenient)?;
                 Ok((Scope::Credential(wanted), Some(details)))
             }
             (Some("credential"), None) => Ok((Scope::Credential(self.wanted(version)?), None)),
@@ -320,12 +316,11 @@ impl Request<'_> {
             .fields
             .get(name)
             .ok_or_else(|| Refusal::missing(name))?;
-        let lenient = self.client.registration.switches.has(Switch::Base64InUrls);
         let documents: Vec<_> = hashes
             .split(',')
             .take(self.limit + 1)
             .map(|text| {
-                let hash = hash(text, lenient).ok_or_else(|| Refusal::invalid(name))?;
+                let hash = hash(text, self.client).ok_or_else(|| Refusal::invalid(name))?;
                 Ok(Document { hash, label: None })
             })
             .collect::<Result<_, _>>()?;
@@ -355,10 +350,10 @@ impl Request<'_> {
 }
 
 /// A hash of a URL: base64url; standard base64 as well when the client has that switch.
-fn hash(text: &str, lenient: bool) -> Option<Hash> {
+fn hash(text: &str, client: &Client) -> Option<Hash> {
     let octets = match BASE64_URL.decode(text) {
         Ok(octets) => octets,
-        Err(_) if lenient => BASE64_STANDARD.decode(text).ok()?,
+        Err(_) if client.may(Switch::Base64InUrls) => BASE64_STANDARD.decode(text).ok()?,
         Err(_) => return None,
     };
     Hash::new(octets).filter(|hash| !hash.is_zero())

@@ -13,7 +13,7 @@ use crate::{
     oauth::{
         Caller,
         client::Client,
-        switches::{Switch, used},
+        switches::Switch,
         token::{self, Issued},
     },
 };
@@ -171,14 +171,11 @@ impl Asked {
         }
         match (&self.scope, &self.details, request.authorization_details) {
             // What was approved is the code's own.
-            (_, Some(_), None) if client.registration.switches.has(Switch::DetailsOnce) => {
-                used(&client.id, Switch::DetailsOnce);
-                Ok(())
-            }
+            (_, Some(_), None) if client.may(Switch::DetailsOnce) => Ok(()),
             (_, Some(_), None) => Err(Untraded::NoDetails),
             (Scope::Credential(wanted), Some(_), Some(again)) => {
-                let lenient = client.registration.switches.has(Switch::Base64urlInJson);
-                match details::repeats(again, wanted, lenient) {
+                let lenient = || client.may(Switch::Base64urlInJson);
+                match details::repeats(again, wanted, &lenient) {
                     true => Ok(()),
                     false => Err(Untraded::OtherDetails),
                 }

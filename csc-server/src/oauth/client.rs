@@ -10,7 +10,10 @@ use hsm_adapter::{HsmError, MacKey, Secret, Vault};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::registration::{Authentication, Registration, Unfit};
+use super::{
+    registration::{Authentication, Registration, Unfit},
+    switches::{Switch, used},
+};
 use crate::{
     audit::{self, Event},
     clock::{Clock, Millis},
@@ -408,6 +411,15 @@ impl Clients {
 }
 
 impl Client {
+    /// Whether it has this switch, which is counted: to be asked only where it makes a difference.
+    pub fn may(&self, switch: Switch) -> bool {
+        let has = self.registration.switches.has(switch);
+        if has {
+            used(&self.id, switch);
+        }
+        has
+    }
+
     /// Whether this is its secret.
     pub fn has_secret(&self, secret: &str) -> bool {
         let hash: [u8; 32] = Sha256::digest(secret).into();
