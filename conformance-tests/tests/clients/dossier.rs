@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use conformance_tests::{KeySpec, Landing, Signer, TestBed, V2, shared};
+use conformance_tests::{Client, KeySpec, Landing, Signer, TestBed, V2, register_secret, shared};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -16,7 +16,7 @@ use tokio_rustls::{
     rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer},
 };
 
-use crate::{ca, person::Person, program::Program, sample, tool};
+use crate::{assert_needed, ca, person::Person, program::Program, sample, tool};
 
 const NAME: &str = "openSzigno";
 
@@ -67,11 +67,13 @@ impl Drop for Door {
 struct Desk {
     dir: TempDir,
     _door: Door,
+    client: Client,
+    switch: &'static str,
 }
 
 impl Desk {
     /// With the one leniency that this way of signing needs.
-    async fn new(bed: &TestBed, switch: &str) -> Self {
+    async fn new(bed: &TestBed, switch: &'static str) -> Self {
         let registration = format!(
             "name = \"{NAME}\"\nredirect_uris = [\"{}\"]\ngrants = [\"authorization_code\", \"refresh_token\"]\n[switches]\n{switch} = true\n",
             Landing::REGISTERED
@@ -81,7 +83,7 @@ impl Desk {
         let file = |name: &str, text: String| {
             fs::write(dir.path().join(name), text).expect("the directory takes files");
         };
-        file("secret", client.secret);
+        file("secret", client.secret.clone());
         let (browser, door_) = (bed.api().authority().to_owned(), &door.authority);
         file(
             "csc.toml",
@@ -93,7 +95,12 @@ impl Desk {
         let anchors = dir.path().join("trusted/anchors");
         fs::create_dir_all(&anchors).expect("a directory for trust");
         ca(bed, &anchors);
-        Self { dir, _door: door }
+        Self {
+            dir,
+            _door: door,
+            client,
+            switch,
+        }
     }
 
     fn path(&self) -> &Path {
@@ -124,8 +131,8 @@ impl Desk {
             .await;
     }
 
-    /// One signature, of this holder and by this CA. Open is only what the dossier does not carry: a timestamp, and word on revocation.
-    async fn accepts(&self) {
+    /// One signature, of this holder and by this CA; the leniency was needed. Open is only what the dossier does not carry: a timestamp, and word on revocation.
+    async fn accepts(&self, bed: &TestBed) {
         let verify = ["verify", "signed.es3", "--trust-store", "trusted"];
         let verify = self.starts(&[&verify[..], &["--no-revocation"]].concat());
         let (_, report, errors) = verify.ended().await;
@@ -148,6 +155,7 @@ impl Desk {
             ["signature_timestamp_absent"],
             "{signature:#}"
         );
+        assert_needed(bed, &self.client, &[self.switch]).await;
     }
 }
 
@@ -188,7 +196,7 @@ async fn openszigno_signs_a_dossier_that_its_holder_approved_on_our_page() {
     let url = sign.sends_to().await;
     person.signs(&url).await;
     sign.ends().await;
-    desk.accepts().await;
+    desk.accepts(bed).await;
 }
 
 #[tokio::test]
@@ -204,6 +212,7 @@ async fn openszigno_signs_a_dossier_with_pin_and_code_from_files() {
 
     // The code is for this application, which has no command to ask for one.
     let token = fs::read_to_string(desk.path().join("token")).expect("a token");
+    register_secret(token.trim());
     let wanted = json!({"credentialID": signer.credential.id, "authObjectID": "OTP"});
     let api = bed.api();
     let sent = api.call(V2, "credentials/getChallenge", token.trim(), wanted);
@@ -219,5 +228,5 @@ async fn openszigno_signs_a_dossier_with_pin_and_code_from_files() {
         fs::write(path, text).expect("the directory takes files");
     }
     desk.answers(&SIGN).await;
-    desk.accepts().await;
+    desk.accepts(bed).await;
 }

@@ -4,6 +4,7 @@
     reason = "JSON is read member by member; what is missing fails the test"
 )]
 
+mod code_flow;
 mod dossier;
 mod ours;
 mod person;
@@ -17,7 +18,8 @@ use std::{
     process::Command,
 };
 
-use conformance_tests::{TestBed, command};
+use conformance_tests::{Client, TestBed, command};
+use reqwest::Method;
 
 fn sample() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/sample.pdf")
@@ -26,6 +28,20 @@ fn sample() -> PathBuf {
 fn tool(variable: &str) -> String {
     env::var(variable)
         .unwrap_or_else(|_| panic!("{variable} is not set: use conformance-tests/run"))
+}
+
+/// Each leniency that a client has made a difference: what it can do without, it has not.
+async fn assert_needed(bed: &TestBed, client: &Client, switches: &[&str]) {
+    let admin = bed.admin();
+    let metrics = admin
+        .send(admin.request(Method::GET, "/metrics"))
+        .await
+        .text;
+    for switch in switches {
+        let id = &client.id;
+        let counted = format!("csc_leniency_total{{client=\"{id}\",switch=\"{switch}\"}}");
+        assert!(metrics.contains(&counted), "{switch} is not needed");
+    }
 }
 
 /// The CA's certificate in a file.

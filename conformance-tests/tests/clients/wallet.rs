@@ -7,13 +7,13 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use conformance_tests::{KeySpec, Landing, Scheme, TestBed, V2, assert_signs, command, digest};
 use serde_json::json;
 
-use crate::{person::Person, program::Program, tool};
+use crate::{assert_needed, person::Person, program::Program, tool};
 
 const NAME: &str = "A wallet";
 const PASSWORD: &str = "changeit";
 
 /// What the library needs beyond the letter.
-const SWITCHES: [&str; 2] = ["certificate_names", "empty_objects"];
+const SWITCHES: [&str; 1] = ["empty_objects"];
 
 /// A service that is reached under the URL it tells.
 async fn bed() -> TestBed {
@@ -94,4 +94,5 @@ async fn a_wallet_signs_what_its_holder_approved_on_our_page() {
         &signature.expect("standard base64"),
         Scheme::Ecdsa,
     );
+    assert_needed(&bed, &client, &SWITCHES).await;
 }
