@@ -95,7 +95,8 @@ async fn page(
 impl Shown {
     fn of(page: &Page, mandate: Mandate, client: String) -> Self {
         let (t, language) = (page.t, page.language);
-        let used = language.used_of(mandate.used(), mandate.remaining);
+        let used = language.used_of(mandate.used(), mandate.terms.count);
+        let left = language.left(mandate.remaining);
         let (terms, standing) = (mandate.terms, mandate.standing);
         Self {
             id: mandate.id.to_string(),
@@ -107,7 +108,11 @@ impl Shown {
                 Standing::Expired => t.expired,
             },
             in_force: standing == Standing::InForce,
-            used,
+            // What is left of one that has ended is nothing.
+            used: match standing {
+                Standing::InForce => format!("{used}, {left}"),
+                _ => used,
+            },
             rate: language.rate(terms.rate.count, terms.rate.period),
             documents: terms.documents.join(", "),
             given: minute(terms.issued),

@@ -221,13 +221,16 @@ impl Language {
     }
 
     /// How much of a mandate was used.
-    pub(super) fn used_of(self, used: i64, left: i64) -> String {
-        let (used, left) = (used.max(0).unsigned_abs(), left.max(0).unsigned_abs());
-        let total = used + left;
+    pub(super) fn used_of(self, used: i64, total: u32) -> String {
         self.pick(
-            format!("{used} di {total} fatte, {left} rimaste"),
-            format!("{used} of {total} made, {left} left"),
+            format!("{used} di {total} fatte"),
+            format!("{used} of {total} made"),
         )
+    }
+
+    /// How much of a mandate is left.
+    pub(super) fn left(self, left: i64) -> String {
+        self.pick(format!("{left} rimaste"), format!("{left} left"))
     }
 
     /// At most so many signatures in a period.
@@ -329,8 +332,8 @@ impl Language {
     pub(super) fn codes_locked(self, millis: Millis) -> String {
         let minutes = self.minutes(millis);
         self.pick(
-            format!("Troppi codici errati: per {minutes} non se ne accettano. Non è stato firmato nulla."),
-            format!("Too many wrong codes: none is accepted for {minutes}. Nothing was signed."),
+            format!("Troppi codici errati: per {minutes} non se ne accettano. Non è stato firmato nulla. Poi riprovi con un codice nuovo."),
+            format!("Too many wrong codes: none is accepted for {minutes}. Nothing was signed. Then try again with a new code."),
         )
     }
 }
