@@ -43,7 +43,9 @@ pub struct TestBed {
     terminal: Mutex<()>,
     pub(crate) desk: Desk,
     /// The module behind the forwarding one.
-    forwarded: Option<String>,
+    /// The module that tokens are reached through without the forwarding one.
+    module: String,
+    forwarded: bool,
     quiet: bool,
     _mail_server: Option<MailServer>,
     _janitor: Child,
@@ -127,9 +129,11 @@ impl Builder {
             &[],
         );
         let mut slots = setup.expect("softhsm-setup");
-        let forwarded = self
-            .forwarded
-            .then(|| forward(&mut slots, &binary::path("libpkcs11_forwarder.so")));
+        let module = module(&slots);
+        if self.forwarded {
+            let forwarder = binary::path("libpkcs11_forwarder.so");
+            forward(&mut slots, &module, &forwarder);
+        }
         settle(&mut slots, &self.slot);
         for pin in [
             "csc-holder.pin",
@@ -153,7 +157,8 @@ impl Builder {
             server: Mutex::default(),
             terminal: Mutex::default(),
             desk: Desk::default(),
-            forwarded,
+            module,
+            forwarded: self.forwarded,
             quiet: self.quiet,
             _mail_server: mail_server,
             _janitor: janitor,
@@ -282,7 +287,7 @@ impl TestBed {
     /// What the forwarding module does from the next call on: the lines that it explains, one a call. Without lines all goes
     /// through again.
     pub fn rules(&self, lines: &[&str]) {
-        assert!(self.forwarded.is_some(), "the bed has no forwarding module");
+        assert!(self.forwarded, "the bed has no forwarding module");
         let draft = self.dir.join("hsm.rules.draft");
         write(&draft, &lines.join("\n"));
         fs::rename(draft, self.dir.join(RULES)).expect("rules can be replaced");
@@ -290,7 +295,7 @@ impl TestBed {
 
     /// The PKCS#11 module that tokens are reached through without the forwarding one.
     pub fn module(&self) -> &str {
-        self.forwarded.as_deref().expect("a forwarded bed")
+        &self.module
     }
 
     fn csc_server(&self) -> Command {
@@ -301,8 +306,8 @@ impl TestBed {
         command.env("SOFTHSM2_CONF", self.dir.join("softhsm/softhsm2.conf"));
         // Each operator has his own session, whoever runs the tests.
         command.env_remove("SUDO_UID");
-        if let Some(module) = &self.forwarded {
-            command.env("FORWARD_TO", module);
+        if self.forwarded {
+            command.env("FORWARD_TO", &self.module);
             command.env("FORWARD_CONTROL", self.dir.join(RULES));
         }
         if !self.quiet {
@@ -382,10 +387,14 @@ fn settle(slots: &mut String, lines: &[String]) {
 }
 
 /// Puts this module into the sections of slots; gives the one that stood there.
-fn forward(slots: &mut String, module: &Path) -> String {
+fn forward(slots: &mut String, module: &str, forwarder: &Path) {
+    *slots = slots.replace(module, &forwarder.to_string_lossy());
+}
+
+/// The module of the slots.
+fn module(slots: &str) -> String {
     let value = |line: &str| line.strip_prefix("module = ").map(str::to_owned);
     let quoted = slots.lines().find_map(value).expect("a slot has a module");
-    *slots = slots.replace(&quoted, &format!("{:?}", module.to_string_lossy()));
     quoted.trim_matches('"').to_owned()
 }
 

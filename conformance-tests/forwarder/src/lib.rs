@@ -110,8 +110,8 @@ impl Forwarder {
         answer.unwrap_or(code)
     }
 
-    fn remembers(&self, call: &'static str) -> bool {
-        self.control.rules(call).remember(call)
+    fn remembers(&self, call: &str) -> bool {
+        self.control.look().remember(call)
     }
 
     /// Until the rules change.

@@ -4,6 +4,7 @@
 //! `docs/performance.md`, which says how to read the rows.
 #![expect(clippy::print_stderr, reason = "progress for who waits")]
 
+mod check;
 mod cpu;
 mod load;
 mod measure;

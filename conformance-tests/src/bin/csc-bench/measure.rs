@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use conformance_tests::Credential;
 
 use crate::{
-    cpu,
+    check, cpu,
     load::{Outcome, Work},
     null, raw,
     report::{Row, Target},
@@ -23,6 +23,7 @@ pub(crate) async fn all(only: &str) -> Vec<Row> {
     let wanted = |name: &str| only.is_empty() || name.contains(only);
     if wanted("cost") {
         rows.extend(cost().await);
+        rows.extend(calls().await);
     }
     if wanted("ceiling") {
         rows.extend(ceiling().await);
@@ -78,6 +79,20 @@ async fn cost() -> Vec<Row> {
             Target::None,
         ));
 
+        let check = check::cost(key);
+        rows.push(row(
+            format!("{key}: check of a signature before it leaves: CPU, not in the figures beyond the raw loop"),
+            "ms",
+            check,
+            Target::None,
+        ));
+        let beyond = |cost: f64| cost - cheapest - check;
+        // Targets are those of P-256.
+        let of = |name: &str| match key {
+            "p256" => name.to_owned(),
+            _ => format!("{key}: {name}"),
+        };
+
         say(&format!("{key}: approvals"));
         let credential = scene.credential(key);
         warm(&mut scene, &target, &credential, algorithm).await;
@@ -94,10 +109,10 @@ async fn cost() -> Vec<Row> {
                 } else {
                     Target::None
                 };
-                let name = format!(
-                    "{key}: server CPU per signature beyond the raw loop, key open, one hash a request, SQLite synchronous=FULL"
+                let name = of(
+                    "server CPU per signature beyond the raw loop, key open, one hash a request, SQLite synchronous=FULL",
                 );
-                rows.push(row(name, "ms", outcome.cost() - cheapest, judged));
+                rows.push(row(name, "ms", beyond(outcome.cost()), judged));
             }
         }
         let work = scene
@@ -109,15 +124,27 @@ async fn cost() -> Vec<Row> {
         } else {
             Target::None
         };
-        let name = format!(
-            "{key}: server CPU per signature beyond the raw loop, key open, 100 hashes a request"
-        );
-        rows.push(row(name, "ms", outcome.cost() / 100.0 - cheapest, judged));
+        let name = of("the same, 100 hashes a request, per signature");
+        rows.push(row(name, "ms", beyond(outcome.cost() / 100.0), judged));
 
         if key == "p256" {
-            rows.extend(opened_anew(&mut scene, &target, &credential, algorithm, cheapest).await);
+            let work = scene.signing(&credential, algorithm, 150, 1, 1).await;
+            let outcome = target.run(work, 4, false).await.all_accepted("opened anew");
+            rows.push(row(
+                "p256: server CPU per signature beyond the raw loop, key opened once per signature",
+                "ms",
+                beyond(outcome.cost()),
+                Target::None,
+            ));
             rows.push(
-                approve_and_sign(&mut scene, &target, &credential, algorithm, cheapest).await,
+                approve_and_sign(
+                    &mut scene,
+                    &target,
+                    &credential,
+                    algorithm,
+                    cheapest + check,
+                )
+                .await,
             );
         } else {
             rows.extend(throughput(&mut scene, &target, &credential, algorithm).await);
@@ -165,30 +192,14 @@ fn latencies(what: &str, outcome: &Outcome) -> Vec<Row> {
     ]
 }
 
-/// A key opened for each signature, and the calls of PKCS#11 that it takes.
-async fn opened_anew(
-    scene: &mut Scene,
-    target: &crate::load::Target,
-    credential: &Credential,
-    algorithm: &str,
-    raw: f64,
-) -> Vec<Row> {
+/// The calls of PKCS#11 that a signature takes, with a key that is open and with one that is opened for it.
+async fn calls() -> Vec<Row> {
     const COUNTED: usize = 20;
-    let work = scene.signing(credential, algorithm, 150, 1, 1).await;
-    let outcome = target.run(work, 4, false).await.all_accepted("opened anew");
-    let cost = row(
-        "p256: server CPU per signature beyond the raw loop, key opened once per signature",
-        "ms",
-        outcome.cost() - raw,
-        Target::None,
-    );
-    let mut rows = vec![cost];
-    let open = scene
-        .signing(credential, algorithm, 1, COUNTED + 2, 1)
-        .await;
-    let anew = scene
-        .signing(credential, algorithm, COUNTED + 2, 1, 1)
-        .await;
+    let mut scene = Scene::forwarded(&[("sessions", "2")]).await;
+    let (target, credential) = (scene.target().await, scene.credential("p256"));
+    let mut rows = Vec::new();
+    let open = scene.signing(&credential, ECDSA, 1, COUNTED + 2, 1).await;
+    let anew = scene.signing(&credential, ECDSA, COUNTED + 2, 1, 1).await;
     let open = open
         .into_iter()
         .flat_map(|work| std::iter::repeat_n(Work { times: 1, ..work }, COUNTED + 2));
@@ -219,7 +230,6 @@ async fn opened_anew(
             Target::AtMost(most),
         ));
     }
-    scene.bed.rules(&[]);
     rows
 }
 
@@ -302,7 +312,7 @@ async fn throughput(
 
 /// What the service itself can do: a module that signs at no cost.
 async fn ceiling() -> Vec<Row> {
-    let mut scene = Scene::start(&[("sessions", "2")]).await;
+    let mut scene = Scene::forwarded(&[("sessions", "2")]).await;
     let (target, credential) = (scene.target().await, scene.credential("rsa-3072"));
     scene.bed.rules(&["C_Sign remember"]);
     warm(&mut scene, &target, &credential, RSA).await;
@@ -320,7 +330,7 @@ async fn ceiling() -> Vec<Row> {
 
 /// How full a network HSM is kept: 2 ms a call, 16 sessions.
 async fn device() -> Vec<Row> {
-    let mut scene = Scene::start(&[("sessions", "16")]).await;
+    let mut scene = Scene::forwarded(&[("sessions", "16")]).await;
     let (target, credential) = (scene.target().await, scene.credential("rsa-3072"));
     scene.bed.rules(&["C_Sign remember"]);
     warm(&mut scene, &target, &credential, RSA).await;
@@ -344,7 +354,7 @@ async fn device() -> Vec<Row> {
 /// Twice as much as the device can take.
 async fn overload() -> Row {
     const DEADLINE: f64 = 0.5;
-    let mut scene = Scene::start(&[
+    let mut scene = Scene::forwarded(&[
         ("sessions", "4"),
         ("queue", "10000"),
         ("deadline", "\"500ms\""),

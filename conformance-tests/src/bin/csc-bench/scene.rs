@@ -3,7 +3,8 @@
 use std::{fs, time::Duration};
 
 use conformance_tests::{
-    Client, Credential, Digest, Holder, KeySpec, Otp, TestBed, Token, V1, digest, digests, until,
+    Builder, Client, Credential, Digest, Holder, KeySpec, Otp, TestBed, Token, V1, digest, digests,
+    until,
 };
 use hyper::body::Bytes;
 use serde_json::json;
@@ -32,8 +33,16 @@ pub(crate) const MOST: usize = 1000;
 impl Scene {
     /// A service as in production, but for what measuring needs: long lives, large approvals, these settings of the holders' slot.
     pub(crate) async fn start(slot: &[(&str, &str)]) -> Self {
-        let mut builder = TestBed::builder()
-            .forwarded()
+        Self::build(TestBed::builder(), slot).await
+    }
+
+    /// The same, with the forwarding module between service and token.
+    pub(crate) async fn forwarded(slot: &[(&str, &str)]) -> Self {
+        Self::build(TestBed::builder().forwarded(), slot).await
+    }
+
+    async fn build(builder: Builder, slot: &[(&str, &str)]) -> Self {
+        let mut builder = builder
             .quiet()
             .set("rate.address_per_second", "0")
             .set("lifetime.sad", "\"2h\"")
