@@ -1,8 +1,11 @@
 //! Argon2id for secrets that people remember, bounded so that log-ins cannot exhaust the memory.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
@@ -57,6 +60,36 @@ pub struct Stretcher {
     cost: Cost,
     running: Arc<Semaphore>,
     admitted: Arc<Semaphore>,
+    memory: Arc<Memory>,
+}
+
+/// Pieces of memory that are kept, wiped: having the system find and clear millions of octets anew costs a third of a stretching.
+#[derive(Default)]
+struct Memory(Mutex<Vec<Vec<Block>>>);
+
+impl Memory {
+    /// How many.
+    const KEPT: usize = 2;
+
+    fn take(&self, blocks: usize) -> Vec<Block> {
+        let kept = self.lock().pop();
+        kept.filter(|memory| memory.len() == blocks)
+            .unwrap_or_else(|| vec![Block::new(); blocks])
+    }
+
+    fn give_back(&self, mut memory: Vec<Block>) {
+        memory.fill(Block::new());
+        // Also what is not kept is wiped, whatever the compiler thinks of writing to it.
+        std::hint::black_box(&memory);
+        let mut kept = self.lock();
+        if kept.len() < Self::KEPT {
+            kept.push(memory);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<Block>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Stretcher {
@@ -67,6 +100,7 @@ impl Stretcher {
             cost,
             running: Arc::new(Semaphore::new(parallel)),
             admitted: Arc::new(Semaphore::new(parallel + queue)),
+            memory: Arc::default(),
         }
     }
 
@@ -92,10 +126,18 @@ impl Stretcher {
         })?;
         let running = self.running.clone().acquire_owned().await;
         let (secret, salt) = (Zeroizing::new(secret.to_vec()), salt.to_vec());
+        let memory = self.memory.clone();
         let stretched = tokio::task::spawn_blocking(move || {
             let mut output = Zeroizing::new([0; 32]);
+            let mut blocks = memory.take(params.block_count());
             let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-            let done = argon2.hash_password_into(&secret, &salt, output.as_mut());
+            let done = argon2.hash_password_into_with_memory(
+                &secret,
+                &salt,
+                output.as_mut(),
+                &mut blocks[..],
+            );
+            memory.give_back(blocks);
             // The memory is in use until here, even when the caller is gone.
             drop((running, admitted));
             done.map(|()| output)
@@ -126,6 +168,26 @@ mod tests {
         // echo -n 12345678 | argon2 0123456789abcdef -id -t 1 -k 8 -p 1 -l 32 -r
         let expected = "76d57e0c21bd77633ef3d0bb90bdb9ec54c1f1f216d63484fe60607b6261feb7";
         assert_eq!(hex::encode(*stretched.await.unwrap()), expected);
+    }
+
+    #[tokio::test]
+    async fn memory_that_is_used_again_gives_the_same_and_keeps_nothing() {
+        let stretcher = Stretcher::new(CHEAP, 1, 0);
+        let stretch = async |secret: &[u8]| {
+            let stretched = stretcher.stretch(secret, b"0123456789abcdef", CHEAP);
+            *stretched.await.unwrap()
+        };
+
+        let first = stretch(b"12345678").await;
+        assert_ne!(stretch(b"87654321").await, first);
+        assert_eq!(stretch(b"12345678").await, first);
+
+        let kept = stretcher.memory.lock();
+        let [memory] = &kept[..] else {
+            panic!("one piece is kept")
+        };
+        let zero = |block: &Block| block.as_ref().iter().all(|word| *word == 0);
+        assert!(memory.iter().all(zero));
     }
 
     #[tokio::test]
