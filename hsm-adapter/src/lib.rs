@@ -21,6 +21,7 @@ mod hsm;
 mod issuer;
 #[cfg(feature = "testing")]
 pub mod memory;
+mod octets;
 pub mod pkcs11;
 mod pool;
 pub mod process;

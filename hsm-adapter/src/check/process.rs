@@ -91,7 +91,8 @@ pub fn examine(
 }
 
 fn listen(from: &UnixStream, step: &mut String, told: &mut impl FnMut(Told)) -> io::Result<()> {
-    while let Some(octets) = wire::read(from)? {
+    let mut reader = wire::Reader::new(from);
+    while let Some(octets) = reader.next()? {
         match wire::head(&octets) {
             Ok((Report::Told(Told::Begun(begun)), [])) => *step = begun,
             Ok((Report::Told(said), [])) => told(said),
@@ -108,7 +109,7 @@ fn listen(from: &UnixStream, step: &mut String, told: &mut impl FnMut(Told)) -> 
 /// When there is no such socket.
 pub fn serve(read_pin: fn(&Path) -> Result<Zeroizing<String>, String>) -> io::Result<()> {
     let socket = UnixStream::from(stdin().as_fd().try_clone_to_owned()?);
-    let Some(octets) = wire::read(&socket)? else {
+    let Some(octets) = wire::Reader::new(&socket).next()? else {
         return Ok(());
     };
     let Ok((order, [])) = wire::head::<Order>(&octets) else {

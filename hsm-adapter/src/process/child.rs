@@ -49,7 +49,8 @@ pub(super) fn serve_tokens(
     token: impl Fn(&ModuleSetup, &SlotSetup) -> Result<Arc<dyn Token>, HsmError>,
 ) -> io::Result<()> {
     let to = Arc::new(Mutex::new(socket.try_clone()?));
-    let Some(first) = wire::read(&socket)? else {
+    let mut reader = wire::Reader::new(&socket);
+    let Some(first) = reader.next()? else {
         return Ok(());
     };
     let Ok((Order::Start(module), [])) = wire::head(&first) else {
@@ -68,7 +69,7 @@ pub(super) fn serve_tokens(
         let (engines, to) = (engines.clone(), to.clone());
         move || engines.tell_all(&to)
     })?;
-    let ended = answer(&socket, &to, &engines, |slot| token(&module, slot));
+    let ended = answer(&mut reader, &to, &engines, |slot| token(&module, slot));
     engines.end();
     // A panic in it has been told.
     let _ = teller.join();
@@ -76,12 +77,12 @@ pub(super) fn serve_tokens(
 }
 
 fn answer(
-    socket: &UnixStream,
+    reader: &mut wire::Reader<&UnixStream>,
     to: &Arc<Mutex<UnixStream>>,
     engines: &Engines,
     token: impl Fn(&SlotSetup) -> Result<Arc<dyn Token>, HsmError>,
 ) -> io::Result<()> {
-    while let Some(octets) = wire::read(socket)? {
+    while let Some(octets) = reader.next()? {
         match wire::head(&octets) {
             Ok((Order::Open(slot, setup), [])) => {
                 let opened = token(&setup).and_then(|token| open(token, &setup));

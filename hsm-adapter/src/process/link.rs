@@ -90,9 +90,10 @@ impl Link {
         Ok(link)
     }
 
-    fn listen(&self, mut reader: &UnixStream, reported: &impl Fn(Option<Report>)) {
+    fn listen(&self, socket: &UnixStream, reported: &impl Fn(Option<Report>)) {
+        let mut reader = wire::Reader::new(socket);
         loop {
-            let octets = match wire::read(&mut reader) {
+            let octets = match reader.next() {
                 Ok(Some(octets)) => octets,
                 Ok(None) => return,
                 Err(error) => {

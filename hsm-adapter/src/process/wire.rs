@@ -17,6 +17,8 @@ use crate::{
 
 /// No message is longer: a request of a thousand hashes takes a tenth of it.
 const LONGEST: usize = 4 * 1024 * 1024;
+/// Room for a few messages of the usual length.
+const USUAL: usize = 64 * 1024;
 /// Octets of a length.
 const LENGTH: usize = 4;
 
@@ -125,21 +127,70 @@ pub(crate) fn write(mut stream: impl Write, message: &[u8]) -> io::Result<()> {
     stream.write_all(message)
 }
 
-/// The next message; `None` when the other side has ended.
-pub(crate) fn read(mut stream: impl Read) -> io::Result<Option<Octets>> {
-    let mut length = [0; LENGTH];
-    match stream.read_exact(&mut length) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(error),
+/// Reads messages: one system call brings as many as have come. What was taken out of the buffer is wiped there.
+pub(crate) struct Reader<R> {
+    stream: R,
+    buffer: Octets,
+    /// How much of the buffer has come and was not taken.
+    filled: usize,
+}
+
+impl<R: Read> Reader<R> {
+    pub(crate) fn new(stream: R) -> Self {
+        Self {
+            stream,
+            buffer: Zeroizing::new(vec![0; USUAL]),
+            filled: 0,
+        }
     }
-    let length = u32::from_le_bytes(length) as usize;
-    if length > LONGEST {
-        return Err(io::ErrorKind::InvalidData.into());
+
+    /// The next message; `None` when the other side has ended.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Octets>> {
+        loop {
+            if let Some(octets) = self.take()? {
+                return Ok(Some(octets));
+            }
+            let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
+            match self.stream.read(room) {
+                Ok(0) if self.filled == 0 => return Ok(None),
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => self.filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
-    let mut octets = Zeroizing::new(vec![0; length]);
-    stream.read_exact(&mut octets)?;
-    Ok(Some(octets))
+
+    /// The first message in the buffer, if it is whole; makes room for it if there is none.
+    fn take(&mut self) -> io::Result<Option<Octets>> {
+        let came = self.buffer.get(..self.filled).unwrap_or_default();
+        let Some((length, rest)) = came.split_first_chunk::<LENGTH>() else {
+            return Ok(None);
+        };
+        let length = u32::from_le_bytes(*length) as usize;
+        if length > LONGEST {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let end = LENGTH + length;
+        let Some(message) = rest.get(..length) else {
+            if self.buffer.len() < end {
+                let mut larger = Zeroizing::new(vec![0; end]);
+                for (to, from) in larger.iter_mut().zip(came) {
+                    *to = *from;
+                }
+                self.buffer = larger;
+            }
+            return Ok(None);
+        };
+        let octets = Zeroizing::new(message.to_vec());
+        self.buffer.copy_within(end..self.filled, 0);
+        let left = self.filled - end;
+        if let Some(taken) = self.buffer.get_mut(left..self.filled) {
+            taken.fill(0);
+        }
+        self.filled = left;
+        Ok(Some(octets))
+    }
 }
 
 /// The head of a message, and what stands behind it.
@@ -152,23 +203,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_comes_back_as_it_was_written() {
+    fn messages_come_back_as_they_were_written_and_leave_nothing_behind() {
         let call = Order::Call { id: 7, slot: 1 };
         let mut pipe = Vec::new();
         write(&mut pipe, &message(&call, b"request").unwrap()).unwrap();
 
-        let read = read(pipe.as_slice()).unwrap().unwrap();
+        let long = vec![5; 2 * USUAL];
+        write(&mut pipe, &message(&call, &long).unwrap()).unwrap();
+        write(&mut pipe, &message(&call, b"last").unwrap()).unwrap();
 
-        let (order, request) = head::<Order>(&read).unwrap();
-        assert!(matches!(order, Order::Call { id: 7, slot: 1 }));
-        assert_eq!(request, b"request");
+        let mut reader = Reader::new(pipe.as_slice());
+
+        for sent in [b"request", long.as_slice(), b"last"] {
+            let read = reader.next().unwrap().unwrap();
+            let (order, request) = head::<Order>(&read).unwrap();
+            assert!(matches!(order, Order::Call { id: 7, slot: 1 }));
+            assert_eq!(request, sent);
+        }
+        assert!(reader.next().unwrap().is_none());
+        assert!(reader.buffer.iter().all(|octet| *octet == 0));
     }
 
     #[test]
     fn a_length_beyond_the_bound_is_not_believed() {
         let length = u32::try_from(LONGEST + 1).unwrap().to_le_bytes();
 
-        assert!(read(length.as_slice()).is_err());
+        assert!(Reader::new(length.as_slice()).next().is_err());
         assert!(message(&Order::Call { id: 1, slot: 1 }, &vec![0; LONGEST]).is_err());
     }
 
@@ -176,7 +236,8 @@ mod tests {
     fn a_message_cut_short_is_none() {
         let call = message(&Order::Call { id: 7, slot: 1 }, b"request").unwrap();
 
-        assert!(read(call.split_last().unwrap().1).is_err());
-        assert!(read([].as_slice()).unwrap().is_none());
+        let cut = call.split_last().unwrap().1;
+        assert!(Reader::new(cut).next().is_err());
+        assert!(Reader::new([].as_slice()).next().unwrap().is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! What an activation permits: exactly these hashes, or whatever its client presents within the terms of a mandate.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
@@ -64,6 +64,11 @@ impl Approved {
             Self::Exactly(content) => (&content.credential, content.generation),
             Self::Within(terms) => (&terms.credential, terms.generation),
         }
+    }
+
+    /// Whether it is a mandate.
+    pub(super) fn is_mandate(&self) -> bool {
+        matches!(self, Self::Within(_))
     }
 
     /// How many signatures in all.
@@ -154,16 +159,17 @@ fn listed(content: &Content, digests: &[&Digest]) -> Result<(), VaultError> {
     {
         return Err(VaultError::NotBound);
     }
-    let mut left: HashMap<&str, u32> = HashMap::new();
-    for hash in &content.hashes {
-        *left.entry(hash).or_default() += 1;
-    }
+    let mut wanted: BTreeMap<String, u32> = BTreeMap::new();
     for digest in digests {
-        let hash = hex::encode(digest.octets());
-        match left.get_mut(hash.as_str()) {
-            Some(left) if *left > 0 => *left -= 1,
-            _ => return Err(VaultError::NotBound),
+        *wanted.entry(hex::encode(digest.octets())).or_default() += 1;
+    }
+    for hash in &content.hashes {
+        if let Some(left) = wanted.get_mut(hash.as_str()) {
+            *left = left.saturating_sub(1);
         }
     }
-    Ok(())
+    match wanted.values().all(|left| *left == 0) {
+        true => Ok(()),
+        false => Err(VaultError::NotBound),
+    }
 }

@@ -36,7 +36,12 @@ pub(super) fn unlock(
 
 /// What derives the key-encryption key of an activation. The secret has one length and no label begins another, so nothing needs a prefix.
 pub(super) fn activation(secret: &Secret, content: &[u8]) -> Zeroizing<[u8; 32]> {
-    let label: &[u8] = match is_mandate(content) {
+    opening(secret, content, is_mandate(content))
+}
+
+/// The same, for who has read the content.
+pub(super) fn opening(secret: &Secret, content: &[u8], mandate: bool) -> Zeroizing<[u8; 32]> {
+    let label: &[u8] = match mandate {
         true => b"mandate",
         false => b"sad",
     };

@@ -1,14 +1,16 @@
 //! The master keys of the holder slot: which there are, which version is in use, and what each does alone.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{MacKey, Place, formula};
@@ -140,7 +142,11 @@ struct Known {
     store: AtomicU32,
     sealing: AtomicU32,
     derivations: AtomicU64,
+    genuine: Mutex<HashSet<[u8; 32]>>,
 }
+
+/// Records that are remembered as genuine.
+const REMEMBERED: usize = 10_000;
 
 impl Masters {
     fn slot(&self, set: MasterSet) -> &AtomicU32 {
@@ -244,6 +250,36 @@ impl Masters {
     ) -> Result<[u8; 32], HsmError> {
         let key = self.find(hsm, key, version)?;
         hsm.mac(key, &formula::prefixed(parts))
+    }
+
+    /// Whether this is the MAC of the record. What was genuine once is, octet for octet, as long as this process lives: the token is not
+    /// asked again.
+    pub(super) fn is_genuine(
+        &self,
+        hsm: &mut dyn Hsm,
+        version: u32,
+        record: &[u8],
+        mac: &[u8],
+    ) -> Result<bool, HsmError> {
+        let parts: [&[u8]; 3] = [&version.to_be_bytes(), record, mac];
+        let name: [u8; 32] = Sha256::digest(&*formula::prefixed(&parts)).into();
+        let remembered = || {
+            let genuine = self.0.genuine.lock();
+            genuine.unwrap_or_else(PoisonError::into_inner)
+        };
+        if remembered().contains(&name) {
+            return Ok(true);
+        }
+        let right = self.mac(hsm, MasterKey::Record, version, &[record])?;
+        let genuine = bool::from(right.ct_eq(mac));
+        if genuine {
+            let mut remembered = remembered();
+            if remembered.len() >= REMEMBERED {
+                remembered.clear();
+            }
+            remembered.insert(name);
+        }
+        Ok(genuine)
     }
 
     /// Seals a value for its place: the version of the master key (32 bits), then nonce, ciphertext and tag.

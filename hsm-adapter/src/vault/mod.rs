@@ -56,6 +56,7 @@ pub(crate) use self::{
 use crate::{
     Cost, HsmError, KeyAlgorithm, Pool, PoolState, Secret, Stretcher,
     call::{Call, Engine, Route, Tools},
+    octets,
     pool::{Session, Speed},
     process::{ProcessState, Remote},
 };
@@ -73,22 +74,29 @@ pub struct SealedKey {
     /// Key type.
     pub algorithm: KeyAlgorithm,
     /// SubjectPublicKeyInfo, DER.
+    #[serde(with = "octets")]
     pub spki: Vec<u8>,
     /// AES-KWP(DEK, private key), sealed for the store.
+    #[serde(with = "octets")]
     pub key_blob: Vec<u8>,
     /// AES-KWP(KEK(PIN), DEK), sealed for the store.
+    #[serde(with = "octets")]
     pub w_pin: Vec<u8>,
     /// Tells a wrong PIN from a broken HSM.
+    #[serde(with = "octets")]
     pub pin_check: Vec<u8>,
     /// Argon2id salt, 16 octets.
+    #[serde(with = "octets")]
     pub salt: Vec<u8>,
     /// Argon2id cost.
     pub cost: Cost,
     /// Version N of the master keys it was sealed under.
     pub masters: u32,
     /// Identity, what judges PIN and PUK, certificate and status in canonical form, as the service stores them.
+    #[serde(with = "octets")]
     pub record: Vec<u8>,
     /// HMAC(record-mac/vN, record), checked whenever the key is opened.
+    #[serde(with = "octets")]
     pub record_mac: Vec<u8>,
 }
 
@@ -117,7 +125,9 @@ pub struct Activation {
 /// An [`Activation`] as it travels.
 #[derive(Serialize, Deserialize)]
 struct Opening {
+    #[serde(with = "octets")]
     content: Vec<u8>,
+    #[serde(with = "octets")]
     wrapped: Vec<u8>,
     secret: Zeroizing<[u8; 32]>,
 }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     Hsm, HsmError, KeyAlgorithm, Secret, VaultError,
     call::{Call, Tools},
+    octets,
     pool::{Session, Speed},
     request,
 };
@@ -163,6 +164,7 @@ impl Call for Generate {
 pub(crate) struct Authorise {
     key: SealedKey,
     pin: Stretched,
+    #[serde(with = "octets")]
     content: Vec<u8>,
     secret: Zeroizing<[u8; 32]>,
 }
@@ -192,6 +194,7 @@ impl Call for Authorise {
 pub(crate) struct Extend {
     key: SealedKey,
     from: Opening,
+    #[serde(with = "octets")]
     content: Vec<u8>,
     secret: Zeroizing<[u8; 32]>,
 }
@@ -346,11 +349,10 @@ pub(super) fn judge_record(
     masters: &Masters,
     key: &SealedKey,
 ) -> Result<(), VaultError> {
-    let mac = masters.mac(hsm, MasterKey::Record, key.masters, &[&key.record]);
-    if bool::from(mac.map_err(damaged)?.ct_eq(&key.record_mac)) {
-        Ok(())
-    } else {
-        Err(VaultError::Damaged)
+    let genuine = masters.is_genuine(hsm, key.masters, &key.record, &key.record_mac);
+    match genuine.map_err(damaged)? {
+        true => Ok(()),
+        false => Err(VaultError::Damaged),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Signing: what was approved, with a key that only secret and content open.
 
+use std::sync::OnceLock;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -14,7 +16,7 @@ use super::{
     seal::{self, damaged},
 };
 use crate::{
-    Digest, Hsm, HsmError, Key, Scheme, Statement, VaultError,
+    Digest, Hsm, HsmError, Key, Scheme, Secret, Statement, VaultError,
     call::{Call, IfLost, Route, Tools},
     pool::{Session, Speed},
     verify,
@@ -68,6 +70,7 @@ impl Vault {
             opening: activation.into(),
             what,
             now,
+            approved: OnceLock::new(),
         };
         self.route.call(call).await
     }
@@ -103,6 +106,9 @@ pub(crate) struct Sign {
     opening: Opening,
     what: ToSign,
     now: i64,
+    /// What the opening's content says, once it was found to permit this.
+    #[serde(skip)]
+    approved: OnceLock<Approved>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -122,7 +128,9 @@ impl Call for Sign {
     }
 
     fn run(&self, session: &mut Session, tools: &Tools) -> Result<Vec<Vec<u8>>, VaultError> {
-        let (approved, unlock) = (self.permitted()?, self.opening.unlock());
+        let approved = self.permitted()?;
+        let secret = Secret::new(*self.opening.secret);
+        let unlock = formula::opening(&secret, &self.opening.content, approved.is_mandate());
         let tasks = self.what.tasks();
         let order = Order {
             name: name(&unlock),
@@ -145,7 +153,10 @@ impl Call for Sign {
 
 impl Sign {
     /// The approval, when it is for these signatures.
-    fn permitted(&self) -> Result<Approved, VaultError> {
+    fn permitted(&self) -> Result<&Approved, VaultError> {
+        if let Some(approved) = self.approved.get() {
+            return Ok(approved);
+        }
         let (octets, key) = (&self.opening.content, &self.key);
         let approved = Approved::read(octets, &key.credential, key.generation)?;
         match &self.what {
@@ -154,7 +165,7 @@ impl Sign {
                 approved.permits_statements(key, statements, self.now)
             }
         }?;
-        Ok(approved)
+        Ok(self.approved.get_or_init(|| approved))
     }
 }
 

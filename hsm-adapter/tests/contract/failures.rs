@@ -32,14 +32,7 @@ fn a_failure_before_the_first_signature_leaves_the_outcome_known() {
         let key = fixture.key("one", KeyAlgorithm::P256).await;
         let digests = [digest(1), digest(2)];
         let activation = fixture.activation(&key, &digests, 2).await;
-        for call in [
-            "mac",
-            "decrypt",
-            "derive",
-            "unwrap_dek",
-            "unwrap_private",
-            "sign",
-        ] {
+        for call in ["decrypt", "derive", "unwrap_dek", "unwrap_private", "sign"] {
             token.fail_next(call, HsmError::Unfit("as the test wants".to_owned()));
 
             let signed = fixture.vault.sign(&key, &activation, ECDSA, &digests, NOW);
