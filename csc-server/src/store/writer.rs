@@ -133,7 +133,7 @@ async fn write(source: &mut Source, journal: &mut dyn Journal, batch: Vec<Box<dy
     }
 }
 
-/// One transaction: each unit in a savepoint, then the journal, then COMMIT. One end for each unit.
+/// One transaction: each unit in a savepoint, unless it is alone, then the journal, then COMMIT. One end for each unit.
 async fn commit(
     source: &mut Source,
     journal: &mut dyn Journal,
@@ -143,18 +143,22 @@ async fn commit(
         Ok(tx) => tx,
         Err(error) => return batch.iter().map(|_| Err(error.clone())).collect(),
     };
+    let alone = batch.len() == 1;
     let mut ended = Vec::with_capacity(batch.len());
     for unit in batch {
-        ended.push(savepoint(&mut tx, unit.as_ref()).await);
+        ended.push(match alone {
+            true => unit.run(&mut tx).await,
+            false => savepoint(&mut tx, unit.as_ref()).await,
+        });
     }
-    // A conflict breaks the whole transaction, so that nothing of it may be called done.
+    // A conflict breaks the whole transaction, so that nothing of it may be called done; of a unit that is alone, any error does.
     let broken = ended.iter().find_map(|end| match end {
-        Err(conflict @ StoreError::Conflict(_)) => Some(conflict.clone()),
+        Err(error) if alone || matches!(error, StoreError::Conflict(_)) => Some(error.clone()),
         _ => None,
     });
     let entries = std::mem::take(&mut tx.entries);
     let appended = match broken {
-        Some(conflict) => Err(conflict),
+        Some(error) => Err(error),
         None => append(&mut tx, journal, &entries).await,
     };
     let written = match appended {
