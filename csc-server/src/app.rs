@@ -1,7 +1,7 @@
 //! Everything a request may use, built once. There is no bare HSM in it: [`Signer`] signs by permit only, [`Keys`] authorises and
 //! cannot sign.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use hsm_adapter::{Cost, Issuer, Stretcher, Vault};
 use tokio::sync::Semaphore;
@@ -44,10 +44,21 @@ pub struct Limits {
     pub wait: Duration,
 }
 
-/// The service.
+/// The service. Every layer of a request has a clone: it is one count.
 #[derive(Clone)]
+pub struct App(Arc<Services>);
+
+impl Deref for App {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.0
+    }
+}
+
+/// What it is made of.
 #[expect(missing_docs, reason = "each field is its type")]
-pub struct App {
+pub struct Services {
     pub store: Store,
     pub clock: Clock,
     pub accounts: Accounts,
@@ -134,7 +145,7 @@ impl App {
             clock: clock.clone(),
             vault: vault.clone(),
         };
-        Self {
+        Self(Arc::new(Services {
             questions: Questions {
                 store: store.clone(),
                 clock: clock.clone(),
@@ -192,7 +203,7 @@ impl App {
             ca_certificate: ca_certificate.into(),
             store,
             clock,
-        }
+        }))
     }
 }
 

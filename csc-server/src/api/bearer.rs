@@ -15,7 +15,7 @@ use crate::{
     app::App,
     credential::{self, TokenAccess},
     ids::CredentialId,
-    oauth::{ServiceAccess, switches::Switch, token},
+    oauth::{ServiceAccess, client::Stored, switches::Switch, token},
 };
 
 /// Who calls a method that a credential token opens as well.
@@ -78,7 +78,7 @@ impl FromRequestParts<App> for ServiceAccess {
         let presented = presented(parts)?;
         let token = &presented.token;
         match app.tokens.access(token).await {
-            Ok(access) => let_in(app, access, &presented, parts).await,
+            Ok((access, stored)) => let_in(app, access, Some(stored), &presented, parts).await,
             Err(token::Error::Unknown) => match app.keys.bearer(token).await {
                 Ok(Some(_)) => Err(Fault::Scope),
                 Ok(None) => Err(Fault::InvalidToken),
@@ -99,11 +99,14 @@ impl FromRequestParts<App> for Access {
         let call = parts.extensions.get::<Call>();
         let v1 = call.is_some_and(|call| call.version == Version::V1);
         match app.tokens.access(token).await {
-            Ok(access) => Ok(Self::Service(let_in(app, access, &presented, parts).await?)),
+            Ok((access, stored)) => {
+                let access = let_in(app, access, Some(stored), &presented, parts).await?;
+                Ok(Self::Service(access))
+            }
             Err(token::Error::Unknown) => match app.keys.bearer(token).await {
                 Ok(Some(_)) if v1 => Err(Fault::Scope),
                 Ok(Some(access)) => {
-                    let service = let_in(app, access.service, &presented, parts).await?;
+                    let service = let_in(app, access.service, None, &presented, parts).await?;
                     let access = TokenAccess { service, ..access };
                     Ok(Self::Credential(access, presented.token))
                 }
@@ -149,15 +152,23 @@ fn presented(parts: &Parts) -> Result<Presented, Fault> {
 async fn let_in(
     app: &App,
     access: ServiceAccess,
+    stored: Option<Stored>,
     presented: &Presented,
     parts: &Parts,
 ) -> Result<ServiceAccess, Fault> {
     let mut access = shown(app, access, presented, parts).await?;
-    if let Some(caller) = parts.extensions.get::<Caller>() {
+    let caller = parts.extensions.get::<Caller>();
+    if let Some(caller) = caller {
         caller.is(&access.client);
     }
-    let client = app.clients.find(&access.client).await?;
+    let client = match stored {
+        Some(stored) => app.clients.genuine(&access.client, stored).await?,
+        None => app.clients.find(&access.client).await?,
+    };
     let client = client.ok_or(Fault::InvalidToken)?;
+    if let Some(caller) = caller {
+        caller.is_registered(&client);
+    }
     app.rates.client(&client).await?;
     access.sad_goes_on = client.registration.switches.has(Switch::SadGoesOn);
     Ok(access)

@@ -33,20 +33,35 @@ use crate::{
 
 /// Who calls, once that is known: an extension of every request, written by what checks tokens.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Caller(Arc<OnceLock<ClientId>>);
+pub(super) struct Caller(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    id: OnceLock<ClientId>,
+    /// Its registration as it was read in this request.
+    client: OnceLock<Arc<Client>>,
+}
 
 impl Caller {
     /// This one does.
     pub(super) fn is(&self, client: &ClientId) {
         // The first to be known stays.
-        let _ = self.0.set(client.clone());
+        let _ = self.0.id.set(client.clone());
+    }
+
+    /// Its registration, which was read.
+    pub(super) fn is_registered(&self, client: &Arc<Client>) {
+        if self.0.id.get() == Some(&client.id) {
+            let _ = self.0.client.set(client.clone());
+        }
     }
 
     /// Its registration.
     pub(super) async fn client(&self, app: &App) -> Result<Option<Arc<Client>>, Fault> {
-        match self.0.get() {
-            Some(id) => Ok(app.clients.find(id).await?),
-            None => Ok(None),
+        match (self.0.client.get(), self.0.id.get()) {
+            (Some(client), _) => Ok(Some(client.clone())),
+            (None, Some(id)) => Ok(app.clients.find(id).await?),
+            (None, None) => Ok(None),
         }
     }
 

@@ -57,6 +57,8 @@ struct Stored {
     ends: Millis,
     /// It signed, and was not extended since.
     spent: bool,
+    /// The positions that were signed.
+    signed: Vec<usize>,
 }
 
 impl Sad {
@@ -90,10 +92,10 @@ impl Sad {
         let spent = stored.spent && access.sad_goes_on;
         let goes_on = spent || stored.content.kind == Kind::Token.name();
         let signed = match goes_on {
-            true => signed(store, &self.id).await?,
-            false => Vec::new(),
+            true => stored.signed.as_slice(),
+            false => &[],
         };
-        let positions = positions(&stored.content, &work, &signed)?;
+        let positions = positions(&stored.content, &work, signed)?;
 
         let secret_hash = secret_hash(&self.secret);
         let (id, client, of, request_id) = (
@@ -173,8 +175,9 @@ impl Sad {
         credential: &Credential,
         now: Millis,
     ) -> Result<Stored, Error> {
-        const SQL: &str = "SELECT content, wrapped, state, expires, remaining, ends, kind, client, credential FROM activation
-                           WHERE id = $1 AND secret_hash = $2";
+        const SQL: &str = "SELECT content, wrapped, state, expires, remaining, ends, kind, client, credential,
+                               (SELECT string_agg(CAST(position AS TEXT), ' ') FROM signing WHERE activation = $1)
+                           FROM activation WHERE id = $1 AND secret_hash = $2";
         let found = store
             .find(SQL, params![&self.id, secret_hash(&self.secret)])
             .await?;
@@ -211,6 +214,10 @@ impl Sad {
         if content.is_of_the_future(now) {
             return Err(Error::InvalidSad);
         }
+        let signed = row.optional::<String>(9)?.unwrap_or_default();
+        let signed = signed
+            .split(' ')
+            .filter_map(|position| position.parse().ok());
         Ok(Stored {
             content,
             octets,
@@ -218,6 +225,7 @@ impl Sad {
             remaining: row.get(4)?,
             ends: row.get(5)?,
             spent,
+            signed: signed.collect(),
         })
     }
 }
@@ -413,9 +421,8 @@ impl Keys {
         }
         let stored = sad.find(&self.store, access, credential, now).await?;
         self.may_sign(credential, now)?;
-        let signed = signed(&self.store, &sad.id).await?;
         let content = Content {
-            hashes: narrowed(&stored.content.hashes, &signed, hashes)?,
+            hashes: narrowed(&stored.content.hashes, &stored.signed, hashes)?,
             issued: now,
             expires: (now + millis(self.policy.sad_lifetime)).min(stored.ends),
             ..stored.content
@@ -491,21 +498,14 @@ impl Keys {
     }
 }
 
-/// The positions that were signed.
-async fn signed(store: &Store, id: &ActivationId) -> Result<Vec<usize>, StoreError> {
-    const SQL: &str = "SELECT position FROM signing WHERE activation = $1";
-    let mut signed = Vec::new();
-    for mut row in store.query(SQL, params![id]).await? {
-        signed.push(row.get::<u32>(0)? as usize);
-    }
-    Ok(signed)
-}
-
 /// The position of each digest among the approved hashes; one approved twice has two positions.
 fn positions(content: &Content, work: &Work, signed: &[usize]) -> Result<Vec<u32>, Error> {
-    let mut taken: Vec<_> = (0..content.hashes.len())
-        .map(|position| signed.contains(&position))
-        .collect();
+    let mut taken = vec![false; content.hashes.len()];
+    for position in signed {
+        if let Some(slot) = taken.get_mut(*position) {
+            *slot = true;
+        }
+    }
     let digests = work.approved();
     let fits = content.hash_type.is_none_or(|of| of == work.hash_type())
         && content

@@ -84,9 +84,9 @@ const ORIGINS_FOR: Millis = 10_000;
 /// A row that was checked, and what it says.
 type Checked = (Stored, Arc<Client>);
 
-/// A row as it stands.
+/// A row as it stands, which nobody has judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Stored {
+pub struct Stored {
     version: i64,
     registration: String,
     secret_hash: Option<Vec<u8>>,
@@ -94,12 +94,13 @@ struct Stored {
 }
 
 impl Stored {
-    fn read(row: &mut Row) -> Result<Self, StoreError> {
+    /// From `version`, `registration`, `secret_hash` and `record_mac`, which begin at this column.
+    pub(super) fn read(row: &mut Row, first: usize) -> Result<Self, StoreError> {
         Ok(Self {
-            version: row.get(0)?,
-            registration: row.get(1)?,
-            secret_hash: row.optional(2)?,
-            record_mac: row.get(3)?,
+            version: row.get(first)?,
+            registration: row.get(first + 1)?,
+            secret_hash: row.optional(first + 2)?,
+            record_mac: row.get(first + 3)?,
         })
     }
 }
@@ -361,9 +362,21 @@ impl Clients {
     /// # Errors
     /// When database or HSM fail.
     pub async fn find(&self, id: &ClientId) -> Result<Option<Arc<Client>>, Error> {
-        let Some(stored) = self.row(id).await? else {
-            return Ok(None);
-        };
+        match self.row(id).await? {
+            Some(stored) => self.genuine(id, stored).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The client of a row that was read with something else.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub async fn genuine(
+        &self,
+        id: &ClientId,
+        stored: Stored,
+    ) -> Result<Option<Arc<Client>>, Error> {
         if let Some(client) = self.remembered(id, &stored) {
             return Ok(Some(client));
         }
@@ -391,7 +404,7 @@ impl Clients {
         const SQL: &str =
             "SELECT version, registration, secret_hash, record_mac FROM client WHERE id = $1";
         let row = self.store.find(SQL, params![id]).await?;
-        row.map(|mut row| Stored::read(&mut row)).transpose()
+        row.map(|mut row| Stored::read(&mut row, 0)).transpose()
     }
 
     /// The client, if the row is octet for octet one that was checked.

@@ -7,7 +7,11 @@ use sha2::{Digest, Sha256};
 use hsm_adapter::{HsmError, Vault};
 use zeroize::Zeroizing;
 
-use super::{Caller, Proven, ServiceAccess, client::Client, registration::Grant};
+use super::{
+    Caller, Proven, ServiceAccess,
+    client::{Client, Stored},
+    registration::Grant,
+};
 use crate::{
     audit::{self, Event, TokenRecord},
     clock::{Clock, Millis},
@@ -299,13 +303,14 @@ impl Tokens {
         Ok(())
     }
 
-    /// Who a bearer token speaks for.
+    /// Who a bearer token speaks for, and the registration of its client as it stands.
     ///
     /// # Errors
     /// [`Error::Unknown`], [`Error::Expired`], or a failure of the database.
-    pub async fn access(&self, token: &str) -> Result<ServiceAccess, Error> {
-        const SQL: &str = "SELECT t.client, t.holder, t.expires, t.revoked, h.status, t.grant_id, t.confirmation, t.proven
-                           FROM token t LEFT JOIN holder h ON h.id = t.holder
+    pub async fn access(&self, token: &str) -> Result<(ServiceAccess, Stored), Error> {
+        const SQL: &str = "SELECT t.client, t.holder, t.expires, t.revoked, h.status, t.grant_id, t.confirmation, t.proven,
+                               c.version, c.registration, c.secret_hash, c.record_mac
+                           FROM token t JOIN client c ON c.id = t.client LEFT JOIN holder h ON h.id = t.holder
                            WHERE t.hash = $1 AND t.kind = 'access'";
         let mut row = self
             .store
@@ -320,14 +325,15 @@ impl Tokens {
             return Err(Error::Expired);
         }
         let holder = row.optional::<String>(1)?.map(HolderId::new);
-        Ok(ServiceAccess {
+        let access = ServiceAccess {
             client: ClientId::new(row.get::<String>(0)?),
             holder,
             grant: row.get(5)?,
             sad_goes_on: false,
             confirmation: row.optional(6)?,
             proven: Proven::parse(&row.get::<String>(7)?),
-        })
+        };
+        Ok((access, Stored::read(&mut row, 8)?))
     }
 
     /// Revokes a token of this client (and, for a log-in, of this holder). With a refresh token die the access tokens of its grant; an

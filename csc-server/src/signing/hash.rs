@@ -73,11 +73,14 @@ impl Signer {
         signatures: &[Vec<u8>],
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let (id, person, positions) = (
+        let (id, person, request) = (
             permit.id.clone(),
             permit.pseudonym.clone(),
-            permit.positions.clone(),
+            permit.request.clone(),
         );
+        let first = permit.positions.iter().copied().min();
+        let last = permit.positions.iter().copied().max();
+        let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
         let signed = permit.work.approved().into_iter().zip(&permit.positions);
         let outcomes = signed
             .zip(signatures)
@@ -94,13 +97,12 @@ impl Signer {
         };
         self.store
             .write(async move |tx| {
-                for position in &positions {
-                    tx.execute(
-                        "UPDATE signing SET outcome = 'signed' WHERE activation = $1 AND position = $2",
-                        params![&id, *position],
-                    )
-                    .await?;
-                }
+                tx.execute(
+                    "UPDATE signing SET outcome = 'signed'
+                     WHERE activation = $1 AND position >= $2 AND position <= $3 AND request = $4",
+                    params![&id, first, last, request.as_str()],
+                )
+                .await?;
                 audit::record(tx, now, &person, &event);
                 Ok(())
             })
