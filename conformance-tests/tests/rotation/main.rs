@@ -2,6 +2,7 @@
 //! restores a service only together with the token (SC-17).
 
 mod backup;
+mod installation;
 mod load;
 mod moves;
 

@@ -93,11 +93,18 @@ pub(super) fn check(slots: &[Slot]) -> Result<(), ConfigError> {
             }
             _ => {}
         }
-        if let Err(unknown) = slot.profile.parse::<Profile>() {
+        let profile = slot.profile.parse::<Profile>().map_err(|unknown| {
+            let found = format!("found '{}'", slot.profile);
+            ConfigError::key(key("profile"), found, unknown)
+        })?;
+        if slot.role == Role::Holder && !profile.seals {
             return Err(ConfigError::key(
                 key("profile"),
-                format!("found '{}'", slot.profile),
-                unknown,
+                format!(
+                    "found '{}', which cannot seal keys of holders",
+                    profile.name
+                ),
+                "use another HSM here; this one is good for a [[slot]] with role = \"issuer\"",
             ));
         }
         value::positive(&key("sessions"), slot.sessions as u64)?;

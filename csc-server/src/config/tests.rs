@@ -194,9 +194,15 @@ fn every_mistake_names_its_key_what_was_found_and_the_remedy() {
             "certificate.qc_statements: found QcSSCD, but slot 'holders' is a token in software; remove it, or use a certified device",
         ),
         (
+            "token = \"holders\"",
+            "token = \"holders\"\nprofile = \"yubihsm2\"",
+            "slot[0].profile: found 'yubihsm2', which cannot seal keys of holders; use another HSM here; this one is good for a [[slot]] \
+             with role = \"issuer\"",
+        ),
+        (
             "token = \"issuer\"",
             "token = \"issuer\"\nprofile = \"enigma\"",
-            "slot[1].profile: found 'enigma'; use one of softhsm2, kryoptic",
+            "slot[1].profile: found 'enigma'; use one of softhsm2, kryoptic, luna, nshield, utimaco, cloudhsm, yubihsm2, nss, opencryptoki",
         ),
         (
             "[info]",

@@ -118,15 +118,17 @@ impl Examination<'_> {
         }
         let names: Vec<_> = missing.iter().map(Mechanism::to_string).collect();
         let found = format!("{} missing, of {count}", names.join(", "));
-        let other = Profile::ALL.into_iter().find(|profile| {
+        let others = Profile::ALL.into_iter().filter(|profile| {
             let theirs = Mechanism(profile.wrap_mechanism);
-            theirs != wrap && about.mechanisms.contains(&theirs)
+            profile.seals && theirs != wrap && about.mechanisms.contains(&theirs)
         });
-        let remedy = match other {
-            Some(profile) if missing.as_slice() == [wrap] => format!(
-                "set profile = \"{}\" in this [[slot]]: it wraps with {}",
-                profile.name,
-                Mechanism(profile.wrap_mechanism)
+        let others: Vec<_> = others
+            .map(|profile| format!("\"{}\"", profile.name))
+            .collect();
+        let remedy = match missing.as_slice() {
+            [only] if *only == wrap && !others.is_empty() => format!(
+                "set profile = {} in this [[slot]]: what they wrap with is there",
+                others.join(" or ")
             ),
             _ => "see the firmware and the policy of the partition (FIPS mode takes some away)"
                 .to_owned(),

@@ -52,6 +52,8 @@ pub struct Profile {
     pub wrap_mechanism: u64,
     /// Whether the token is a program: nothing but this machine protects its keys, and its module needs no network.
     pub software: bool,
+    /// Whether it derives and wraps as keys of holders need it; otherwise it holds keys of the provider only.
+    pub seals: bool,
 }
 
 impl Profile {
@@ -60,15 +62,76 @@ impl Profile {
         name: "softhsm2",
         wrap_mechanism: 0x210A,
         software: true,
+        seals: true,
     };
     /// Kryoptic: `CKM_AES_KEY_WRAP_KWP`, as the standard has it.
     pub const KRYOPTIC: Self = Self {
         name: "kryoptic",
         wrap_mechanism: 0x210B,
         software: true,
+        seals: true,
+    };
+    /// Thales Luna: a number of the vendor's own.
+    pub const LUNA: Self = Self {
+        name: "luna",
+        wrap_mechanism: 0x8000_0171,
+        software: false,
+        seals: true,
+    };
+    /// Entrust nShield.
+    pub const NSHIELD: Self = Self {
+        name: "nshield",
+        wrap_mechanism: 0x210B,
+        software: false,
+        seals: true,
+    };
+    /// Utimaco.
+    pub const UTIMACO: Self = Self {
+        name: "utimaco",
+        wrap_mechanism: 0x210B,
+        software: false,
+        seals: true,
+    };
+    /// AWS CloudHSM: a number of the vendor's own. It derives nothing that holders' keys need: for keys of the provider only.
+    pub const CLOUDHSM: Self = Self {
+        name: "cloudhsm",
+        wrap_mechanism: 0x8000_216F,
+        software: false,
+        seals: false,
+    };
+    /// YubiHSM 2: for keys of the provider only; it wraps in a form of its own, and has no objects of a session.
+    pub const YUBIHSM2: Self = Self {
+        name: "yubihsm2",
+        wrap_mechanism: 0x210B,
+        software: false,
+        seals: false,
+    };
+    /// NSS.
+    pub const NSS: Self = Self {
+        name: "nss",
+        wrap_mechanism: 0x210B,
+        software: true,
+        seals: true,
+    };
+    /// openCryptoki's token in software, which a daemon serves: for keys of the provider only.
+    pub const OPENCRYPTOKI: Self = Self {
+        name: "opencryptoki",
+        wrap_mechanism: 0x210B,
+        software: true,
+        seals: false,
     };
     /// Every profile.
-    pub const ALL: [Self; 2] = [Self::SOFTHSM2, Self::KRYOPTIC];
+    pub const ALL: [Self; 9] = [
+        Self::SOFTHSM2,
+        Self::KRYOPTIC,
+        Self::LUNA,
+        Self::NSHIELD,
+        Self::UTIMACO,
+        Self::CLOUDHSM,
+        Self::YUBIHSM2,
+        Self::NSS,
+        Self::OPENCRYPTOKI,
+    ];
 }
 
 impl Default for Profile {

@@ -1,7 +1,9 @@
 //! Tokens, and what every rule needs on them.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     future::Future,
     path::{Path, PathBuf},
     process::Command,
@@ -20,8 +22,18 @@ use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-pub(crate) const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
-pub(crate) const USER_PIN: &str = "hsm-user-pin";
+/// SoftHSM, unless `CSC_TEST_MODULE` names another module; `CSC_TEST_PROFILE` is its profile then, and the program `CSC_TEST_SETUP` makes its tokens.
+pub(crate) fn module() -> String {
+    env::var("CSC_TEST_MODULE").unwrap_or_else(|_| "/usr/lib/softhsm/libsofthsm2.so".to_owned())
+}
+
+pub(crate) fn profile() -> Profile {
+    let name = env::var("CSC_TEST_PROFILE").unwrap_or_else(|_| "softhsm2".to_owned());
+    name.parse().unwrap()
+}
+
+/// Short enough for every module.
+pub(crate) const USER_PIN: &str = "user-pin";
 /// When every activation of a test is issued, and ends, unless it says otherwise.
 pub(crate) const NOW: i64 = 1_000_000;
 pub(crate) const END: i64 = 1_300_000;
@@ -304,7 +316,7 @@ pub(crate) fn start_process_with(care: Care) -> Process {
         logs: false,
     };
     let module = ModuleSetup {
-        module: MODULE.into(),
+        module: module().into(),
         network: false,
     };
     Process::start(program, module, care).unwrap()
@@ -320,7 +332,7 @@ pub(crate) fn slot_setup_in(tokens: &Path) -> SlotSetup {
         name: "holders".to_owned(),
         selector: TokenSelector::Label("holders".to_owned()),
         pin_file: tokens.with_file_name("pin"),
-        profile: Profile::SOFTHSM2.name.to_owned(),
+        profile: profile().name.to_owned(),
         sessions: LIMITS.sessions,
         queue: LIMITS.queue,
         deadline: LIMITS.deadline,
@@ -347,10 +359,10 @@ pub(crate) fn run(test: impl Future<Output = ()>) {
 pub(crate) fn softhsm_token(label: &str, pin: &str) -> Pkcs11Token {
     Pkcs11Token::new(
         label,
-        MODULE,
+        module(),
         TokenSelector::Label(label.to_owned()),
         Zeroizing::new(pin.to_owned()),
-        Profile::SOFTHSM2,
+        profile(),
     )
 }
 
@@ -372,25 +384,14 @@ pub(crate) fn in_own_process(name: &str, body: impl FnOnce(PathBuf)) {
     let directory = directory.unwrap();
     let tokens = directory.path().join("tokens");
     fs::create_dir(&tokens).unwrap();
-    let configuration = directory.path().join("softhsm2.conf");
-    let text = format!(
-        "directories.tokendir = {}\nlog.level = ERROR\n",
-        tokens.display()
-    );
-    fs::write(&configuration, text).unwrap();
     fs::write(directory.path().join("pin"), USER_PIN).unwrap();
-    for label in ["holders", "issuers"] {
-        let made = Command::new("softhsm2-util")
-            .args(["--init-token", "--free", "--label", label])
-            .args(["--so-pin", "hsm-so-pin", "--pin", USER_PIN])
-            .env("SOFTHSM2_CONF", &configuration)
-            .output()
-            .expect("softhsm2-util runs; install the package softhsm2");
-        assert!(made.status.success(), "{made:?}");
-    }
+    let environment = match env::var_os("CSC_TEST_SETUP") {
+        Some(setup) => set_up(setup, directory.path()),
+        None => softhsm_tokens(directory.path(), &tokens),
+    };
     let ran = Command::new(env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture"])
-        .env("SOFTHSM2_CONF", &configuration)
+        .envs(environment)
         .env(TOKENS, &tokens)
         .output()
         .unwrap();
@@ -407,9 +408,45 @@ pub(crate) fn in_own_process(name: &str, body: impl FnOnce(PathBuf)) {
     );
 }
 
+/// Two tokens of SoftHSM, and what it must find in its environment.
+fn softhsm_tokens(directory: &Path, tokens: &Path) -> Vec<(String, String)> {
+    let configuration = directory.join("softhsm2.conf");
+    let text = format!(
+        "directories.tokendir = {}\nlog.level = ERROR\n",
+        tokens.display()
+    );
+    fs::write(&configuration, text).unwrap();
+    for label in ["holders", "issuers"] {
+        let made = Command::new("softhsm2-util")
+            .args(["--init-token", "--free", "--label", label])
+            .args(["--so-pin", "hsm-so-pin", "--pin", USER_PIN])
+            .env("SOFTHSM2_CONF", &configuration)
+            .output()
+            .expect("softhsm2-util runs; install the package softhsm2");
+        assert!(made.status.success(), "{made:?}");
+    }
+    let configuration = configuration.to_str().unwrap().to_owned();
+    vec![("SOFTHSM2_CONF".to_owned(), configuration)]
+}
+
+/// Tokens of another module: the program gets a directory and the user PIN, and prints what the module must find in its environment.
+fn set_up(program: OsString, directory: &Path) -> Vec<(String, String)> {
+    let made = Command::new(program)
+        .arg(directory)
+        .arg(USER_PIN)
+        .output()
+        .expect("CSC_TEST_SETUP is a program");
+    assert!(made.status.success(), "{made:?}");
+    let printed = String::from_utf8(made.stdout).unwrap();
+    let variables = printed.lines().filter_map(|line| line.split_once('='));
+    variables
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
 /// A second user of the module in this process, as an operator's tool would see the token.
 pub(crate) fn softhsm_session() -> cryptoki::session::Session {
-    let module = cryptoki::context::Pkcs11::new(MODULE).unwrap();
+    let module = cryptoki::context::Pkcs11::new(module()).unwrap();
     let slot = module.get_slots_with_token().unwrap();
     let slot = slot
         .into_iter()

@@ -9,7 +9,7 @@ use hsm_adapter::{
 use zeroize::Zeroizing;
 
 use crate::fixture::{
-    CARE, ECDSA, Fixture, LIMITS, MODULE, NOW, PROCESS, USER_PIN, digest, in_own_process, process,
+    CARE, ECDSA, Fixture, LIMITS, NOW, PROCESS, USER_PIN, digest, in_own_process, module, process,
     run, slot_setup, softhsm_token, start_process, start_process_with, stretcher, tokens,
 };
 
@@ -71,7 +71,8 @@ fn who_calls_has_neither_the_library_nor_the_pin() {
 
             let pid = process.state().pid.unwrap();
             let maps = |pid: &str| fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-            let library = Path::new(MODULE).file_name().unwrap().to_str().unwrap();
+            let module = module();
+            let library = Path::new(&module).file_name().unwrap().to_str().unwrap();
             assert!(maps(&pid.to_string()).contains(library));
             assert!(!maps("self").contains(library));
             for file in ["cmdline", "environ"] {
@@ -288,7 +289,7 @@ fn a_pin_that_is_refused_is_shown_once_by_all_processes_together() {
             let slot = process.open(slot_setup()).unwrap();
             let vault = opened(&slot).await;
             // The token gets another PIN while the service runs; a new log-in has the old one.
-            let module = Pkcs11::new(MODULE).unwrap();
+            let module = Pkcs11::new(module()).unwrap();
             drop(softhsm_token("holders", "unused"));
             let arguments = cryptoki::context::CInitializeArgs::new(
                 cryptoki::context::CInitializeFlags::OS_LOCKING_OK,

@@ -10,7 +10,7 @@ use hsm_adapter::{
 use zeroize::Zeroizing;
 
 use crate::fixture::{
-    Fixture, LIMITS, MODULE, NOW, USER_PIN, digest, in_own_process, run, softhsm, softhsm_session,
+    Fixture, LIMITS, NOW, USER_PIN, digest, in_own_process, module, run, softhsm, softhsm_session,
     softhsm_token, stretcher,
 };
 
@@ -49,7 +49,7 @@ fn a_token_that_is_not_there_is_named_with_those_that_are() {
         let Err(HsmError::Unfit(message)) = pool else {
             panic!("it starts without its token");
         };
-        for part in ["elsewhere", "holders", "issuers", MODULE] {
+        for part in ["elsewhere", "holders", "issuers", &module()] {
             assert!(message.contains(part), "{message}");
         }
     });
@@ -78,7 +78,7 @@ fn a_token_is_found_by_its_serial_number() {
             let by_label = softhsm_token("holders", USER_PIN);
             let mut hsm = by_label.open().unwrap();
             hsm.create_master("here", KeyUse::Mac).unwrap();
-            let module = cryptoki::context::Pkcs11::new(MODULE).unwrap();
+            let module = cryptoki::context::Pkcs11::new(module()).unwrap();
             let info = module
                 .get_slots_with_token()
                 .unwrap()
@@ -88,7 +88,7 @@ fn a_token_is_found_by_its_serial_number() {
 
             let by_serial = Pkcs11Token::new(
                 "holders",
-                MODULE,
+                crate::fixture::module(),
                 TokenSelector::Serial(info.unwrap().serial_number().to_owned()),
                 Zeroizing::new(USER_PIN.to_owned()),
                 Profile::SOFTHSM2,
@@ -168,7 +168,7 @@ fn a_master_key_that_may_do_more_is_refused() {
     in_own_process(name, |_| {
         let token = softhsm_token("holders", USER_PIN);
         let mut hsm = token.open().unwrap();
-        let module = cryptoki::context::Pkcs11::new(MODULE).unwrap();
+        let module = cryptoki::context::Pkcs11::new(module()).unwrap();
         let slot = softhsm_session().get_session_info().unwrap().slot_id();
         let operator = module.open_rw_session(slot).unwrap();
         let made = |label: &str, extractable: bool, encrypts: bool| {
@@ -317,7 +317,7 @@ async fn until<F: Future<Output = bool>>(mut condition: impl FnMut() -> F) {
 
 #[test]
 fn the_module_of_these_tests_is_installed() {
-    assert!(Path::new(MODULE).exists(), "install the package softhsm2");
+    assert!(Path::new(&module()).exists(), "install the package softhsm2");
 }
 
 #[test]
