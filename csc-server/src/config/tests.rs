@@ -202,7 +202,7 @@ fn every_mistake_names_its_key_what_was_found_and_the_remedy() {
         (
             "token = \"issuer\"",
             "token = \"issuer\"\nprofile = \"enigma\"",
-            "slot[1].profile: found 'enigma'; use one of softhsm2, kryoptic, luna, nshield, utimaco, cloudhsm, yubihsm2, nss, opencryptoki",
+            "slot[1].profile: found 'enigma'; use one of softhsm2, kryoptic, luna, nshield, utimaco, cloudhsm, yubihsm2",
         ),
         (
             "[info]",

@@ -106,22 +106,8 @@ impl Profile {
         software: false,
         seals: false,
     };
-    /// NSS.
-    pub const NSS: Self = Self {
-        name: "nss",
-        wrap_mechanism: 0x210B,
-        software: true,
-        seals: true,
-    };
-    /// openCryptoki's token in software, which a daemon serves: for keys of the provider only.
-    pub const OPENCRYPTOKI: Self = Self {
-        name: "opencryptoki",
-        wrap_mechanism: 0x210B,
-        software: true,
-        seals: false,
-    };
     /// Every profile.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 7] = [
         Self::SOFTHSM2,
         Self::KRYOPTIC,
         Self::LUNA,
@@ -129,8 +115,6 @@ impl Profile {
         Self::UTIMACO,
         Self::CLOUDHSM,
         Self::YUBIHSM2,
-        Self::NSS,
-        Self::OPENCRYPTOKI,
     ];
 }
 

@@ -12,7 +12,6 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::c_void,
     mem,
     path::Path,
     ptr::{self, null_mut},
@@ -61,13 +60,6 @@ macro_rules! call {
         };
         $library.counted(stringify!($name), code)
     }};
-}
-
-/// The arguments of `C_Initialize`, and a pointer beyond them, which NSS reads.
-#[repr(C)]
-struct Arguments {
-    standard: CK_C_INITIALIZE_ARGS,
-    _beyond: *mut c_void,
 }
 
 /// What a token says of itself.
@@ -139,12 +131,9 @@ impl Library {
 
     /// `C_Initialize` for many threads.
     pub(super) fn initialize(&self) -> Result<(), Failure> {
-        let mut arguments = Arguments {
-            standard: CK_C_INITIALIZE_ARGS {
-                flags: CKF_OS_LOCKING_OK,
-                ..Default::default()
-            },
-            _beyond: null_mut(),
+        let mut arguments = CK_C_INITIALIZE_ARGS {
+            flags: CKF_OS_LOCKING_OK,
+            ..Default::default()
         };
         call!(self, C_Initialize(ptr::from_mut(&mut arguments).cast()))
     }

@@ -317,7 +317,10 @@ async fn until<F: Future<Output = bool>>(mut condition: impl FnMut() -> F) {
 
 #[test]
 fn the_module_of_these_tests_is_installed() {
-    assert!(Path::new(&module()).exists(), "install the package softhsm2");
+    assert!(
+        Path::new(&module()).exists(),
+        "install the package softhsm2"
+    );
 }
 
 #[test]

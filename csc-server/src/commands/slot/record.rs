@@ -87,10 +87,9 @@ fn line(text: &mut String, key: &Recorded, made: Option<&Made>) -> std::fmt::Res
         attributes,
         ..
     } = key;
-    let value = check_value.as_ref().map_or_else(
-        || "not told by the token".to_owned(),
-        |value| hex::encode_upper(value),
-    );
+    let value = check_value
+        .as_ref()
+        .map_or_else(|| "not told by the token".to_owned(), hex::encode_upper);
     writeln!(text, "  {label:<16} {kind:<13} check value {value}")?;
     writeln!(text, "  {:<16} {}", "", attributes.join(" "))?;
     match made {
