@@ -5,7 +5,7 @@
 )]
 
 use conformance_tests::{Signer, TestBed, V1, V2, digest, until};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Lists until the token no longer works; gives that answer.
 async fn expired(bed: &TestBed, token: &str) -> conformance_tests::Answer {
@@ -17,6 +17,23 @@ async fn expired(bed: &TestBed, token: &str) -> conformance_tests::Answer {
         (answer.status == 401).then_some(answer)
     })
     .await
+}
+
+/// What a log-in gives that is to be remembered.
+async fn remembered(bed: &TestBed) -> Value {
+    let (holder, body) = (bed.holder(), json!({"rememberMe": true}));
+    let api = bed.api();
+    let answer = api.login(V1, &holder.name, &holder.password, body).await;
+    answer.ok()
+}
+
+/// A service whose access and refresh tokens live for a second.
+async fn short_lived() -> TestBed {
+    TestBed::builder()
+        .set("lifetime.access_token", "\"1s\"")
+        .set("lifetime.refresh_token", "\"1s\"")
+        .start()
+        .await
 }
 
 /// Asks for a signature that was never approved until the SAD is too old even to say so.
@@ -34,17 +51,7 @@ async fn an_expired_access_token_opens_nothing_and_a_refresh_token_gives_a_new_o
         .set("lifetime.access_token", "\"1s\"")
         .start()
         .await;
-    let holder = bed.holder();
-    let answer = bed
-        .api()
-        .login(
-            V1,
-            &holder.name,
-            &holder.password,
-            json!({"rememberMe": true}),
-        )
-        .await
-        .ok();
+    let answer = remembered(&bed).await;
     assert_eq!(answer["expires_in"], 1);
     let token = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
     expired(&bed, &token("access_token"))
@@ -64,21 +71,8 @@ async fn an_expired_access_token_opens_nothing_and_a_refresh_token_gives_a_new_o
 
 #[tokio::test]
 async fn an_expired_refresh_token_gives_nothing() {
-    let lifetimes = TestBed::builder()
-        .set("lifetime.access_token", "\"1s\"")
-        .set("lifetime.refresh_token", "\"1s\"");
-    let bed = lifetimes.start().await;
-    let holder = bed.holder();
-    let answer = bed
-        .api()
-        .login(
-            V1,
-            &holder.name,
-            &holder.password,
-            json!({"rememberMe": true}),
-        )
-        .await
-        .ok();
+    let bed = short_lived().await;
+    let answer = remembered(&bed).await;
     // Both were made at the same moment and live as long.
     expired(&bed, answer["access_token"].as_str().unwrap_or_default())
         .await
@@ -136,10 +130,7 @@ async fn a_chain_of_extensions_ends_with_the_authorization() {
 
 #[tokio::test]
 async fn an_expired_refresh_token_of_a_client_gives_nothing() {
-    let lifetimes = TestBed::builder()
-        .set("lifetime.access_token", "\"1s\"")
-        .set("lifetime.refresh_token", "\"1s\"");
-    let bed = lifetimes.start().await;
+    let bed = short_lived().await;
     let client = bed.client();
     let (id, secret) = (
         ("client_id", client.id.as_str()),

@@ -240,4 +240,5 @@ async fn a_form_beyond_all_measure_is_not_read() {
     let long = "x".repeat(17 * 1024);
     let answer = visitor.post(LOGIN, &[("user", &long)]).await;
     assert_eq!(answer.status, 403);
+    assert!(answer.text.contains("no longer valid"), "{}", answer.text);
 }

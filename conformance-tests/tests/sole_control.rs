@@ -127,13 +127,7 @@ async fn a_sad_works_for_the_client_that_got_it_only() {
     let signer = bed.signer().await;
     let client = bed.client();
     bed.link(&client, &signer.holder);
-    let fields = [
-        ("grant_type", "client_credentials"),
-        ("client_id", &client.id),
-        ("client_secret", &client.secret),
-    ];
-    let token = bed.api().form("/oauth2/token", &fields).await;
-    let token = token.text_of("access_token");
+    let token = bed.client_token(&client).await;
     let api = bed.api();
     let hash = [digest("contract")];
     for version in [V1, V2] {

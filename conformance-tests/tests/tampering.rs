@@ -164,13 +164,7 @@ async fn a_sad_that_was_moved_to_another_client_serves_neither() {
     let signer = bed.signer().await;
     let client = bed.client();
     bed.link(&client, &signer.holder);
-    let fields = [
-        ("grant_type", "client_credentials"),
-        ("client_id", &client.id),
-        ("client_secret", &client.secret),
-    ];
-    let token = bed.api().form("/oauth2/token", &fields).await;
-    let token = token.text_of("access_token");
+    let token = bed.client_token(&client).await;
     let hash = [digest("contract")];
     let sad = signer.sad(V1, &hash).await;
     edit_activation(&sad, &format!("client = '{}'", client.id)).await;

@@ -131,7 +131,9 @@ async fn a_body_that_is_not_a_json_object_is_malformed() {
     let token = bed.log_in(&bed.holder()).await;
     let deep = "[".repeat(100_000);
     let nested = format!("{{\"a\":{}{}}}", "[".repeat(2_000), "]".repeat(2_000));
-    let bodies: [&[u8]; 10] = [
+    let nine = format!("{{\"a\":{}{}}}", "[".repeat(8), "]".repeat(8));
+    let many = format!("{{\"a\":[{}]}}", vec!["0"; 10_000].join(","));
+    let bodies: [&[u8]; 12] = [
         b"{",
         b"[]",
         b"\"text\"",
@@ -142,6 +144,8 @@ async fn a_body_that_is_not_a_json_object_is_malformed() {
         b"{\"clientData\":\"a\",\"clientData\":\"b\"}",
         deep.as_bytes(),
         nested.as_bytes(),
+        nine.as_bytes(),
+        many.as_bytes(),
     ];
     for version in [V1, V2] {
         for body in bodies {
