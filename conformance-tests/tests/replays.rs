@@ -4,8 +4,9 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
 use conformance_tests::{
-    Answer, KeySpec, Scheme, Signer, TestBed, V1, V2, Version, assert_signs, digest, shared,
+    KeySpec, Scheme, Signer, TestBed, V1, V2, Version, assert_signs, digest, shared,
 };
+use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
 /// One client: its requests in order, `$NAMES` standing for what it learned before; after each, what it reads from the answer.
@@ -28,7 +29,7 @@ fn replays() -> Vec<Replay> {
     let full =
         json!({"credentialID": "$ID", "certificates": "chain", "certInfo": true, "authInfo": true});
     vec![
-        // Re-signs with one SAD until it expires; reads snake_case tokens.
+        // Re-signs with one SAD until it expires; logs in again with the refresh token alone.
         Replay {
             client: "laverca-csc-client",
             version: V1,
@@ -40,6 +41,11 @@ fn replays() -> Vec<Replay> {
                     "auth/login",
                     json!({"rememberMe": true}),
                     &["/access_token", "/refresh_token", "/expires_in"],
+                ),
+                (
+                    "auth/login",
+                    json!({"refresh_token": "$REFRESH"}),
+                    &["/access_token", "/expires_in"],
                 ),
                 (
                     "credentials/list",
@@ -67,6 +73,7 @@ fn replays() -> Vec<Replay> {
                     json!({"credentialID": "$ID", "SAD": "$SAD", "hash": ["$HASH"], "signAlgo": rsa}),
                     &["/signatures/0"],
                 ),
+                ("auth/revoke", json!({"token": "$TOKEN"}), &[]),
             ],
         },
         // Takes anything but 200 for a failure, and algo[0] for the algorithm.
@@ -432,7 +439,13 @@ async fn follow(bed: &TestBed, signer: &Signer<'_>, replay: &Replay) -> Result<S
     ];
     let (mut signature, strict_200) = (None, replay.client.starts_with("SetaPDF"));
     for (method, body, reads) in &replay.steps {
-        let answer = send(bed, signer, replay.version, method, &fill(body, &known)).await;
+        let token = fill(&json!("$TOKEN"), &known);
+        let request = request(bed, signer, replay.version, method, &fill(body, &known));
+        let request = match *method {
+            "info" | "auth/login" => request,
+            _ => request.bearer_auth(token.as_str().unwrap_or_default()),
+        };
+        let answer = bed.api().send(request).await;
         let asked = format!("{method} {body}");
         let good = answer.status == 200 || (answer.status == 204 && !strict_200);
         if !good {
@@ -448,6 +461,7 @@ async fn follow(bed: &TestBed, signer: &Signer<'_>, replay: &Replay) -> Result<S
             ("/SAD", "$SAD"),
             ("/key/algo/0", "$ALGO"),
             ("/access_token", "$TOKEN"),
+            ("/refresh_token", "$REFRESH"),
         ];
         for (pointer, name) in learned {
             if let Some(value) = answer.body.pointer(pointer).and_then(Value::as_str) {
@@ -465,23 +479,21 @@ async fn follow(bed: &TestBed, signer: &Signer<'_>, replay: &Replay) -> Result<S
     signature.ok_or_else(|| "no signature".to_owned())
 }
 
-async fn send(
+/// What it sends; without its token yet.
+fn request(
     bed: &TestBed,
     signer: &Signer<'_>,
     version: Version,
     method: &str,
     body: &Value,
-) -> Answer {
-    let api = bed.api();
-    let request = api.post(&version.path(method));
-    let request = match method {
-        "info" => request,
-        "auth/login" => request.basic_auth(&signer.holder.name, Some(&signer.holder.password)),
-        "auth/revoke" => request.bearer_auth(bed.log_in(&signer.holder).await),
-        _ => request.bearer_auth(&signer.token),
-    };
+) -> RequestBuilder {
+    let request = bed.api().post(&version.path(method));
     let request = request.header("Content-Type", "application/json; charset=utf-8");
-    api.send(request.body(body.to_string())).await
+    let request = match method == "auth/login" && body.get("refresh_token").is_none() {
+        true => request.basic_auth(&signer.holder.name, Some(&signer.holder.password)),
+        false => request,
+    };
+    request.body(body.to_string())
 }
 
 /// The body with what is known in place of names.

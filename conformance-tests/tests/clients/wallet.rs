@@ -1,7 +1,11 @@
 //! A wallet: the Kotlin library of the EU Digital Identity reference implementation, in a program of ours (`conformance-tests/wallet`). It
 //! pushes its requests, asks in authorization details, and signs with the token that its holder's approval gave it.
 
-use std::{net::TcpListener, path::Path, process::Command};
+use std::{
+    net::TcpListener,
+    path::Path,
+    process::{self, Command},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use conformance_tests::{KeySpec, Landing, Scheme, TestBed, V2, assert_signs, command, digest};
@@ -15,16 +19,16 @@ const PASSWORD: &str = "changeit";
 /// What the library needs beyond the letter.
 const SWITCHES: [&str; 1] = ["empty_objects"];
 
-/// A service that is reached under the URL it tells.
+/// A service that is reached under the URL it tells. Its port is none of those that the system gives to whoever wants any.
 async fn bed() -> TestBed {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let address = listener.local_addr().expect("a listener has an address");
-    drop(listener);
+    let mut ports = (0..).map(|more| 20_000 + (process::id() + more) % 12_000);
+    let port = ports.find(|port| TcpListener::bind(format!("127.0.0.1:{port}")).is_ok());
+    let port = port.expect("a port is free");
     TestBed::builder()
-        .set("server.listen", &format!("\"{address}\""))
+        .set("server.listen", &format!("\"127.0.0.1:{port}\""))
         .set(
             "server.public_url",
-            &format!("\"https://localhost:{}\"", address.port()),
+            &format!("\"https://localhost:{port}\""),
         )
         .start()
         .await
