@@ -2,6 +2,7 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use conformance_tests::{Answer, COMMON, Client, Signer, TestBed, V1, V2, digest, shared};
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -228,6 +229,33 @@ async fn a_sad_may_go_on_without_being_extended_and_signs_no_hash_twice() {
     .await;
     strict.refused("Invalid parameter SAD");
     lenient.ok();
+}
+
+#[tokio::test]
+async fn what_a_sad_that_goes_on_approved_may_be_signed_at_the_same_time() {
+    let bed = shared().await;
+    let signer = bed.signer().await;
+    let (_, token) = client(bed, &signer, &["sad_goes_on"]).await;
+    let hashes = ["one", "two", "three", "four"].map(digest);
+    let api = bed.api();
+    let known = json!({"credentialID": signer.credential.id});
+    api.call(V1, "credentials/sendOTP", &token, known)
+        .await
+        .done();
+    let code = signer.holder.next_code().await;
+    let body = signer.authorization(V2, &hashes, 4, &code);
+    let sad = api.call(V2, "credentials/authorize", &token, body).await;
+    let sad = sad.text_of("SAD");
+    let sign = async |hash| {
+        let order = signer.order(V2, &sad, &[hash]);
+        api.call(V2, "signatures/signHash", &token, order).await
+    };
+
+    for answer in join_all(hashes.into_iter().map(sign)).await {
+        answer.ok();
+    }
+
+    sign(hashes[0]).await.refused("Invalid parameter SAD");
 }
 
 #[tokio::test]

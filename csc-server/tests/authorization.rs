@@ -400,7 +400,7 @@ async fn service_code(database: Database) {
         panic!("no service token");
     };
     let tokens = flow.world.tokens();
-    let access = tokens.access(&issued.access).await.unwrap();
+    let (access, _) = tokens.access(&issued.access).await.unwrap();
     assert_eq!(access.holder.as_ref(), Some(holder));
     assert!(matches!(
         flow.trade(&code, VERIFIER).await,

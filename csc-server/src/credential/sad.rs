@@ -90,7 +90,8 @@ impl Sad {
         keys.may_sign(credential, now)?;
         // A token signs on without being extended: what it signed already, it does not sign again.
         let spent = stored.spent && access.sad_goes_on;
-        let goes_on = spent || stored.content.kind == Kind::Token.name();
+        // It may be spent by the time it is counted down: of calls at the same time the first spends it for the others.
+        let goes_on = access.sad_goes_on || stored.content.kind == Kind::Token.name();
         let signed = match goes_on {
             true => stored.signed.as_slice(),
             false => &[],
@@ -114,6 +115,7 @@ impl Sad {
             )
             .collect();
         let derived = work.derived();
+        let may_be_spent = i64::from(access.sad_goes_on);
         if spent {
             switches::used(&access.client, Switch::SadGoesOn);
         }
@@ -128,7 +130,7 @@ impl Sad {
                              AND (state = 'active' OR (state = 'spent' AND $7 = 1))
                              AND remaining >= $5 AND expires > $6
                          RETURNING version, remaining, state",
-                        params![&id, secret_hash, &client, &of.id, marks.len() as i64, now, i64::from(spent)],
+                        params![&id, secret_hash, &client, &of.id, marks.len() as i64, now, may_be_spent],
                     )
                     .await?;
                 let Some(mut counted) = counted else {
