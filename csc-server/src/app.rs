@@ -11,6 +11,7 @@ use crate::{
     clock::Clock,
     config::{self, Config},
     credential::{self, Keys},
+    enrolment::ByHolder,
     factor::{self, Factors},
     holder::{Accounts, Sessions},
     oauth::{client::Clients, token::Tokens},
@@ -72,6 +73,8 @@ pub struct Services {
     pub operations: Operations,
     pub tsa: Tsa,
     pub authorizations: Authorizations,
+    /// Makes the credentials that holders have made for themselves.
+    pub by_holder: Arc<ByHolder>,
     pub time: TimeTrust,
     pub rates: Rates,
     pub limits: Limits,
@@ -106,7 +109,7 @@ impl App {
         stretcher: Stretcher,
         time: TimeTrust,
         tsa: Tsa,
-        ca_certificate: Vec<u8>,
+        by_holder: ByHolder,
     ) -> Self {
         let factors = Factors::new(
             store.clone(),
@@ -200,7 +203,8 @@ impl App {
             turns: Arc::new(Semaphore::new(config.document.at_once as usize)),
             info: Arc::new(config.info.clone()),
             public_url,
-            ca_certificate: ca_certificate.into(),
+            ca_certificate: by_holder.enrolment.ca.certificate().into(),
+            by_holder: Arc::new(by_holder),
             store,
             clock,
         }))

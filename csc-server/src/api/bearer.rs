@@ -119,6 +119,55 @@ impl FromRequestParts<App> for Access {
     }
 }
 
+/// Who has a token for the beginning or the end of one credential (CSC v2.2), and that credential.
+pub(super) struct Life<const DELETES: bool> {
+    /// Who calls, and for whom.
+    pub(super) service: ServiceAccess,
+    token: Zeroizing<String>,
+}
+
+impl<const DELETES: bool> Life<DELETES> {
+    const KIND: token::Kind = match DELETES {
+        true => token::Kind::Deletion,
+        false => token::Kind::Creation,
+    };
+
+    /// The credential: the grant of such a token is that.
+    pub(super) fn credential(&self) -> CredentialId {
+        CredentialId::new(self.service.grant.as_str())
+    }
+
+    /// Ends the token, when what it was for is done.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn use_up(&self, app: &App) -> Result<(), Fault> {
+        let client = &self.service.client;
+        Ok(app.tokens.use_up(&self.token, Self::KIND, client).await?)
+    }
+}
+
+impl<const DELETES: bool> FromRequestParts<App> for Life<DELETES> {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Fault> {
+        let presented = presented(parts)?;
+        let found = app.tokens.bearer(&presented.token, Self::KIND).await;
+        match found {
+            Ok(access) => Ok(Self {
+                service: let_in(app, access, &presented, parts).await?,
+                token: presented.token,
+            }),
+            // A token of another scope is let in before it is refused: what is wrong is its scope.
+            Err(token::Error::Unknown) => match Access::from_request_parts(parts, app).await {
+                Ok(_) => Err(Fault::Scope),
+                Err(fault) => Err(fault),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
 /// The scheme and the token of the header.
 struct Presented {
     dpop: bool,

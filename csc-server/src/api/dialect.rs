@@ -47,6 +47,8 @@ pub enum Method {
     CredentialsAuthorize,
     CredentialsAuthorizeCheck,
     CredentialsExtendTransaction,
+    CredentialsCreate,
+    CredentialsDelete,
     CredentialsSendOtp,
     CredentialsGetChallenge,
     SignaturesSignHash,
@@ -67,6 +69,8 @@ impl Method {
             Self::CredentialsAuthorize => "credentials/authorize",
             Self::CredentialsAuthorizeCheck => "credentials/authorizeCheck",
             Self::CredentialsExtendTransaction => "credentials/extendTransaction",
+            Self::CredentialsCreate => "credentials/create",
+            Self::CredentialsDelete => "credentials/delete",
             Self::CredentialsSendOtp => "credentials/sendOTP",
             Self::CredentialsGetChallenge => "credentials/getChallenge",
             Self::SignaturesSignHash => "signatures/signHash",
@@ -99,7 +103,12 @@ impl Method {
         ];
         served.extend(check);
         if version == Version::V2 {
-            served.extend([Self::SignaturesSignDoc, Self::SignaturesSignPolling]);
+            served.extend([
+                Self::CredentialsCreate,
+                Self::CredentialsDelete,
+                Self::SignaturesSignDoc,
+                Self::SignaturesSignPolling,
+            ]);
         }
         served.push(Self::SignaturesTimestamp);
         served
@@ -109,11 +118,7 @@ impl Method {
     pub fn unserved(version: Version) -> &'static [&'static str] {
         match version {
             Version::V1 => &[],
-            Version::V2 => &[
-                "credentials/create",
-                "credentials/delete",
-                "credentials/sendOTP",
-            ],
+            Version::V2 => &["credentials/sendOTP"],
         }
     }
 }

@@ -53,6 +53,8 @@ pub enum Fault {
     MissingInteger(&'static str),
     /// A required array is missing or no array of strings.
     MissingArray(&'static str),
+    /// A required object is missing or no object.
+    MissingObject(&'static str),
     /// A value is not allowed.
     Invalid(&'static str),
     /// A text of the specification that fits no pattern.
@@ -153,6 +155,9 @@ impl Fault {
             Self::MissingArray(name) => {
                 request(&format!("Missing (or invalid type) array parameter {name}"))
             }
+            Self::MissingObject(name) => request(&format!(
+                "Missing (or invalid type) object parameter {name}"
+            )),
             Self::Invalid(name) => request(&format!("Invalid parameter {name}")),
             Self::Text(text) => request(text),
             Self::Words(text) => request(text),

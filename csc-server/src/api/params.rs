@@ -123,6 +123,13 @@ impl Params {
         self.member(name).and_then(Value::as_i64)
     }
 
+    /// A required object.
+    pub(super) fn object(&self, name: &'static str) -> Result<&Map<String, Value>, Fault> {
+        self.member(name)
+            .and_then(Value::as_object)
+            .ok_or(Fault::MissingObject(name))
+    }
+
     /// A required array of objects.
     pub(super) fn objects(&self, name: &'static str) -> Result<Vec<&Map<String, Value>>, Fault> {
         let array = self

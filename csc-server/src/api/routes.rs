@@ -90,10 +90,7 @@ fn csc(version: Version, time: &TimeTrust) -> Routes<App> {
     let unserved = Method::unserved(version)
         .iter()
         .fold(Routes::new(), |routes, path| {
-            let handler = match *path {
-                "credentials/sendOTP" => any(credentials::send_otp::handle_in_v2),
-                _ => any(not_implemented),
-            };
+            let handler = any(credentials::send_otp::handle_in_v2);
             let method = Method::CredentialsSendOtp;
             let handler = handler.layer(from_fn_with_state((version, method), render));
             routes.put("ANY", &format!("/{path}"), handler)
@@ -112,6 +109,8 @@ fn csc(version: Version, time: &TimeTrust) -> Routes<App> {
                 Method::CredentialsExtendTransaction => {
                     post(credentials::extend_transaction::handle)
                 }
+                Method::CredentialsCreate => post(credentials::create::handle),
+                Method::CredentialsDelete => post(credentials::delete::handle),
                 Method::CredentialsSendOtp => post(credentials::send_otp::handle),
                 Method::CredentialsGetChallenge => post(credentials::get_challenge::handle),
                 Method::SignaturesSignHash => post(signatures::sign_hash::handle),
@@ -143,10 +142,6 @@ async fn in_time(State(time): State<TimeTrust>, request: Request, next: Next) ->
         Ok(()) => next.run(request).await,
         Err(distrust) => Fault::from(distrust).into_response(),
     }
-}
-
-async fn not_implemented() -> Fault {
-    Fault::NotImplemented
 }
 
 async fn not_found() -> Response {

@@ -189,6 +189,11 @@ pub enum Event {
         credential: String,
         record: String,
     },
+    /// Key and certificate are made; an application may take the credential up.
+    CertPrepared {
+        credential: String,
+        record: String,
+    },
     /// Before the password is looked at.
     LoginTried {
         holder: String,
@@ -527,6 +532,12 @@ pub enum Event {
     },
     /// No record when the row is not what was recorded before.
     CertSuspended {
+        credential: String,
+        version: i64,
+        record: Option<String>,
+    },
+    /// From now on it signs.
+    CertTakenUp {
         credential: String,
         version: i64,
         record: Option<String>,

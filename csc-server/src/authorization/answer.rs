@@ -172,7 +172,7 @@ impl Authorizations {
     }
 
     /// The way back with the code.
-    async fn answered(
+    pub(super) async fn answered(
         &self,
         authorization: &Authorization,
         code: &str,

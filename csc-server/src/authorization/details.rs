@@ -5,13 +5,24 @@ use hsm_adapter::HashType;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::request::{BASE64_URL, Document, Refusal, Wanted, digest, fits, is_qualifier};
+use super::request::{BASE64_URL, Document, Refusal, Scope, Wanted, digest, fits, is_qualifier};
 use crate::{credential::Hash, ids::CredentialId};
 
 /// The type in 2.2, and its name before.
 pub const TYPES: [&str; 2] = [
     "https://cloudsignatureconsortium.org/2025/credential",
     "credential",
+];
+
+/// The types for a new credential, and for the end of one (CSC v2.2).
+pub const CREATION: [&str; 2] = [
+    "https://cloudsignatureconsortium.org/2025/credential-creation",
+    "credential_creation",
+];
+/// The same.
+pub const DELETION: [&str; 2] = [
+    "https://cloudsignatureconsortium.org/2025/credential-deletion",
+    "credential_deletion",
 ];
 
 /// Longest label.
@@ -33,6 +44,19 @@ struct Details {
     algorithm: String,
     #[serde(rename = "numSignatures", default)]
     count: Option<usize>,
+    #[serde(default)]
+    #[expect(dead_code, reason = "one resource server is all there is")]
+    locations: Option<Vec<String>>,
+}
+
+/// An element for a new credential, or for the end of one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Life {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(rename = "credentialID", default)]
+    credential: Option<String>,
     #[serde(default)]
     #[expect(dead_code, reason = "one resource server is all there is")]
     locations: Option<Vec<String>>,
@@ -60,11 +84,19 @@ pub(super) fn read(
     text: &str,
     limit: usize,
     lenient: Lenient<'_>,
-) -> Result<(Wanted, Value), Refusal> {
+) -> Result<(Scope, Value), Refusal> {
     let array: Vec<Value> =
         serde_json::from_str(text).map_err(|_| Refusal::invalid("authorization_details"))?;
     let [element] = <[Value; 1]>::try_from(array)
         .map_err(|_| refused("One element is wanted: what is signed is approved as one"))?;
+    let of = |types: [&str; 2]| {
+        let kind = element.get("type").and_then(Value::as_str);
+        kind.is_some_and(|kind| types.contains(&kind))
+    };
+    if of(CREATION) || of(DELETION) {
+        let scope = life(&element)?;
+        return Ok((scope, element));
+    }
     let details = Details::deserialize(&element).map_err(|_| {
         refused("type, documentDigests with hash, and hashAlgorithmOID are wanted, and nothing that the type does not have")
     })?;
@@ -72,7 +104,18 @@ pub(super) fn read(
         return Err(refused("Unknown type"));
     }
     let wanted = details.wanted(limit, lenient)?;
-    Ok((wanted, element))
+    Ok((Scope::Credential(wanted), element))
+}
+
+fn life(element: &Value) -> Result<Scope, Refusal> {
+    let life = Life::deserialize(element)
+        .map_err(|_| refused("Nothing but type, credentialID and locations is wanted"))?;
+    match (DELETION.contains(&life.kind.as_str()), life.credential) {
+        (false, None) => Ok(Scope::Creation),
+        (false, Some(_)) => Err(refused("A new credential has no credentialID yet")),
+        (true, Some(id)) => Ok(Scope::Deletion(CredentialId::new(id))),
+        (true, None) => Err(refused("credentialID is wanted")),
+    }
 }
 
 impl Details {
@@ -151,9 +194,16 @@ impl DocumentDigest {
 }
 
 /// Whether a token request repeats what was approved (CSC v2 8.4.4). Hashes are compared as octets, in any order; labels are the page's.
-pub(super) fn repeats(text: &str, approved: &Wanted, lenient: Lenient<'_>) -> bool {
-    let Ok((again, _)) = read(text, approved.documents.len(), lenient) else {
+pub(super) fn repeats(text: &str, approved: &Scope, lenient: Lenient<'_>) -> bool {
+    let limit = match approved {
+        Scope::Credential(wanted) => wanted.documents.len(),
+        _ => 0,
+    };
+    let Ok((again, _)) = read(text, limit, lenient) else {
         return false;
+    };
+    let (Scope::Credential(again), Scope::Credential(approved)) = (&again, approved) else {
+        return again == *approved;
     };
     let mut left: Vec<_> = approved.hashes();
     again.credential == approved.credential
@@ -219,12 +269,30 @@ mod tests {
     }
 
     #[test]
+    fn a_new_credential_has_no_name_and_one_that_ends_has() {
+        for (kinds, named) in [(CREATION, false), (DELETION, true)] {
+            for kind in kinds {
+                let alone = format!(r#"[{{"type":"{kind}"}}]"#);
+                let with = format!(r#"[{{"type":"{kind}","credentialID":"c","locations":[]}}]"#);
+                assert_eq!(read(&alone, 10, &|| false).is_ok(), !named, "{kind}");
+                assert_eq!(read(&with, 10, &|| false).is_ok(), named, "{kind}");
+                let more = format!(r#"[{{"type":"{kind}","numSignatures":1}}]"#);
+                assert!(read(&more, 10, &|| false).is_err(), "{kind}");
+            }
+        }
+        let text = |id: &str| format!(r#"[{{"type":"{}","credentialID":"{id}"}}]"#, DELETION[0]);
+        let (approved, _) = read(&text("c"), 10, &|| false).unwrap();
+        assert!(repeats(&text("c"), &approved, &|| false));
+        assert!(!repeats(&text("d"), &approved, &|| false));
+    }
+
+    #[test]
     fn base64url_takes_the_switch() {
         let url = HASH.replace('+', "-").replace('=', "");
         assert!(read(&details("", &[&url]), 10, &|| false).is_err());
         let (lenient, _) = read(&details("", &[&url]), 10, &|| true).unwrap();
         let (strict, _) = read(&details("", &[HASH]), 10, &|| false).unwrap();
-        assert_eq!(lenient.documents, strict.documents);
+        assert_eq!(lenient, strict);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 
 mod answer;
 mod details;
+mod life;
 mod request;
 mod stored;
 mod trade;
@@ -19,13 +20,14 @@ use std::{sync::Arc, time::Duration};
 
 use hsm_adapter::{HsmError, Vault};
 
-pub use details::TYPES;
+pub use details::{CREATION, DELETION, TYPES};
 pub use request::{Asked, Document, Refusal, Scope, Wanted};
 pub use trade::{CodeRequest, Granted, Untraded};
 
 use crate::{
     clock::{Clock, Millis},
     credential::{self, Keys},
+    enrolment,
     factor::{self, Factors},
     holder::Accounts,
     ids::RequestId,
@@ -97,6 +99,9 @@ pub enum Error {
     /// No code was sent.
     #[error(transparent)]
     Factor(factor::Error),
+    /// No credential was made.
+    #[error(transparent)]
+    Enrolment(enrolment::Error),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),

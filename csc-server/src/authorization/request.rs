@@ -33,6 +33,9 @@ const DESCRIPTION: usize = 500;
 const CLIENT_DATA: usize = 4096;
 /// A language tag (RFC 5646 4.4.1).
 const LANGUAGE: usize = 35;
+/// CSC v2.2: what its own scopes are called.
+const CREATION: &str = "credential-creation";
+const DELETION: &str = "credential-deletion";
 /// The texts of CSC v1, table 3, that OAuth has no own for.
 const UNSUPPORTED: &str =
     "The authorization server does not support obtaining an authorization code using this method.";
@@ -81,6 +84,10 @@ pub enum Scope {
     Service,
     /// Signatures.
     Credential(Wanted),
+    /// A new credential.
+    Creation,
+    /// The end of this credential.
+    Deletion(CredentialId),
 }
 
 /// Signatures that a client asks for.
@@ -107,6 +114,18 @@ pub struct Document {
     pub hash: Hash,
     /// What the client calls it.
     pub label: Option<String>,
+}
+
+impl Scope {
+    /// Its name in requests.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Credential(_) => "credential",
+            Self::Creation => CREATION,
+            Self::Deletion(_) => DELETION,
+        }
+    }
 }
 
 impl Wanted {
@@ -254,9 +273,10 @@ impl Request<'_> {
             "signatureQualifier",
             "authorization_details",
         ];
+        let is_of_v2_2 = matches!(self.fields.get("scope"), Some(CREATION | DELETION));
         if has(&"hash") {
             1
-        } else if self.pushed || of_v2.iter().any(has) || has(&"code_challenge") {
+        } else if is_of_v2_2 || self.pushed || of_v2.iter().any(has) || has(&"code_challenge") {
             2
         } else {
             1
@@ -284,16 +304,37 @@ impl Request<'_> {
 
     fn scope(&self, version: u8) -> Result<(Scope, Option<Value>), Refusal> {
         let details = self.fields.get("authorization_details");
+        let (scope, details) = self.said(version, details)?;
+        match scope {
+            Scope::Creation | Scope::Deletion(_)
+                if !self.client.registration.manage_credentials =>
+            {
+                Err(Refusal::new("unauthorized_client", UNAUTHORIZED))
+            }
+            scope => Ok((scope, details)),
+        }
+    }
+
+    fn said(&self, version: u8, details: Option<&str>) -> Result<(Scope, Option<Value>), Refusal> {
         match (self.fields.get("scope"), details) {
             (None | Some("service"), None) => Ok((Scope::Service, None)),
-            (None | Some("credential"), Some(details)) => {
+            (Some(CREATION), None) => Ok((Scope::Creation, None)),
+            (Some(DELETION), None) => {
+                let id = self.fields.get("credentialID");
+                let id = id.ok_or_else(|| Refusal::missing("credentialID"))?;
+                Ok((Scope::Deletion(CredentialId::new(id)), None))
+            }
+            (None | Some("credential" | CREATION | DELETION), Some(details)) => {
                 let alone = ["hash", "hashes", "credentialID", "signatureQualifier"];
                 if let Some(twice) = alone.iter().find(|name| self.fields.get(name).is_some()) {
                     return Err(Refusal::invalid(twice));
                 }
                 let lenient = || self.client.may(Switch::Base64urlInJson);
-                let (wanted, details) = details::read(details, self.limit, &lenient)?;
-                Ok((Scope::Credential(wanted), Some(details)))
+                let (scope, details) = details::read(details, self.limit, &lenient)?;
+                match self.fields.get("scope") {
+                    Some(said) if said != scope.name() => Err(Refusal::new("invalid_scope", SCOPE)),
+                    _ => Ok((scope, Some(details))),
+                }
             }
             (Some("credential"), None) => Ok((Scope::Credential(self.wanted(version)?), None)),
             _ => Err(Refusal::new("invalid_scope", SCOPE)),

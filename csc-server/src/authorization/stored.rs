@@ -101,6 +101,10 @@ impl Authorizations {
     /// Everything that can be checked before anybody logs in.
     async fn checked(&self, request: &Request<'_>, redirect_uri: String) -> Result<Asked, Error> {
         let mut asked = request.read(redirect_uri).map_err(Error::Refused)?;
+        if let Scope::Deletion(id) = &asked.scope {
+            let known = Credential::by_id(&self.store, id).await?;
+            known.ok_or_else(|| Error::Refused(Refusal::invalid("credentialID")))?;
+        }
         if let Scope::Credential(wanted) = &asked.scope
             && let Some(id) = &wanted.credential
         {

@@ -32,6 +32,13 @@ pub struct CodeRequest<'a> {
 pub enum Granted {
     /// Service tokens.
     Service(Issued),
+    /// A token for the beginning or the end of a credential.
+    Life {
+        /// Itself.
+        token: Issued,
+        /// The client's own object.
+        details: Option<Value>,
+    },
     /// A credential token.
     Credential {
         /// Itself.
@@ -98,14 +105,23 @@ impl Authorizations {
         let answered = answered_by(&self.store, &client.id, name).await?;
         let (asked, bound) = answered.ok_or(Untraded::Unknown)?;
         asked.goes_with(client, request, &caller)?;
+        let kind = match asked.scope {
+            Scope::Creation => token::Kind::Creation,
+            Scope::Deletion(_) => token::Kind::Deletion,
+            Scope::Service | Scope::Credential(_) => token::Kind::Access,
+        };
         match asked.scope {
-            Scope::Service => {
+            Scope::Service | Scope::Creation | Scope::Deletion(_) => {
                 let traded = self
                     .tokens
-                    .trade(client, request.code, &bound, caller)
+                    .trade(client, request.code, &bound, caller, kind)
                     .await;
                 match traded {
-                    Ok(issued) => Ok(Granted::Service(issued)),
+                    Ok(issued) if kind == token::Kind::Access => Ok(Granted::Service(issued)),
+                    Ok(token) => Ok(Granted::Life {
+                        token,
+                        details: asked.details,
+                    }),
                     Err(token::Error::Reused(grant)) => {
                         self.keys.end_grant(&grant).await?;
                         Err(Untraded::Expired)
@@ -173,9 +189,9 @@ impl Asked {
             // What was approved is the code's own.
             (_, Some(_), None) if client.may(Switch::DetailsOnce) => Ok(()),
             (_, Some(_), None) => Err(Untraded::NoDetails),
-            (Scope::Credential(wanted), Some(_), Some(again)) => {
+            (scope, Some(_), Some(again)) => {
                 let lenient = || client.may(Switch::Base64urlInJson);
-                match details::repeats(again, wanted, &lenient) {
+                match details::repeats(again, scope, &lenient) {
                     true => Ok(()),
                     false => Err(Untraded::OtherDetails),
                 }

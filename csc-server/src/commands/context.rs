@@ -11,8 +11,9 @@ use crate::{
     audit::{self, Chain, Event},
     ca::{self, Ca},
     clock::{Clock, rfc3339},
-    config::{Config, Role, Slot, StoreUrl, Weakness, secret},
+    config::{self, Config, Role, Slot, StoreUrl, Weakness, secret},
     credential::Keys,
+    enrolment::{ByHolder, Enrolment, Terms},
     factor::Factors,
     holder::{Accounts, Holder},
     oauth::client::Clients,
@@ -148,6 +149,40 @@ impl Context {
     /// The embedded CA.
     pub(super) async fn ca(&self) -> Result<Ca> {
         Ok(Ca::open(self.issuer()?, ca::LABEL, self.ca_certificate().await?).await?)
+    }
+
+    /// What makes credentials.
+    pub(super) async fn enrolment(&self, vault: &Vault) -> Result<Enrolment> {
+        Ok(Enrolment {
+            ca: self.ca().await?,
+            profile: (&self.config.certificate).into(),
+            algorithms: self.config.algorithms,
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            vault: vault.clone(),
+        })
+    }
+
+    /// What makes those that holders have made for themselves.
+    pub(super) async fn by_holder(&self, vault: &Vault) -> Result<ByHolder> {
+        Ok(ByHolder {
+            enrolment: self.enrolment(vault).await?,
+            algorithm: self.config.certificate.key,
+            multisign: self.config.credential.multisign,
+            country: self.config.info.region.clone(),
+            terms: match &self.config.terms {
+                None => None,
+                Some(terms) => Some((self.accepted(terms)?, terms.url.to_string())),
+            },
+        })
+    }
+
+    /// The terms as a holder accepts them.
+    pub(super) fn accepted(&self, terms: &config::Terms) -> Result<Terms> {
+        Ok(Terms {
+            version: terms.version.clone(),
+            hash: terms.hash()?,
+        })
     }
 
     /// The certificate of the CA, DER.

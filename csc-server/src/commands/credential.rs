@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     credential::{Credential, Expired, Keys, Mode, Status},
-    enrolment::{Enrolment, NewPin, Request, Terms},
+    enrolment::{NewPin, Request},
     factor::{Error as FactorError, Otp, Purpose},
     holder::Holder,
     ids::{ClientId, CredentialId, FactorId},
@@ -109,6 +109,10 @@ async fn destroy_expired(context: &Context) -> Result<()> {
     let keys = context.keys(&context.vault()?);
     let Expired { destroyed, damaged } = keys.destroy_expired().await?;
     say(&format!("keys destroyed: {destroyed}"));
+    let given_up = keys.give_up_abandoned().await?;
+    say(&format!(
+        "credentials that no application took up: {given_up}"
+    ));
     if damaged > 0 {
         bail!(
             "{damaged} expired credentials are not what was recorded; their keys are still there"
@@ -252,15 +256,14 @@ impl Add {
                     "By choosing a PIN the holder accepts the terms, version {}: {}",
                     terms.version, terms.url
                 ));
-                Some(Terms {
-                    version: terms.version.clone(),
-                    hash: terms.hash()?,
-                })
+                Some(context.accepted(terms)?)
             }
         };
         let pin = new_pin(&known)?;
         let certificate = &context.config.certificate;
         let request = Request {
+            id: CredentialId::random(),
+            status: Status::Active,
             algorithm: self.key.unwrap_or(certificate.key),
             mode: self.mode,
             factor,
@@ -272,14 +275,7 @@ impl Add {
             puk: limits.puk,
             terms,
         };
-        let enrolment = Enrolment {
-            ca: context.ca().await?,
-            profile: certificate.into(),
-            algorithms: context.config.algorithms,
-            store: context.store.clone(),
-            clock: context.clock.clone(),
-            vault,
-        };
+        let enrolment = context.enrolment(&vault).await?;
         let (id, puk) = enrolment.credential(&holder, &pin, request).await?;
         if let Some(puk) = puk {
             say(&format!("puk: {}", puk.expose()));

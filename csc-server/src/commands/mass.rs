@@ -15,7 +15,10 @@ use crate::{
 pub(super) async fn change(context: &Context, to: Status) -> Result<()> {
     let (from, what): (&[Status], _) = match to {
         Status::Suspended => (&[Status::Active], "suspended"),
-        _ => (&[Status::Active, Status::Suspended], "revoked"),
+        _ => (
+            &[Status::Issued, Status::Active, Status::Suspended],
+            "revoked",
+        ),
     };
     let store = &context.store;
     let keys = context.keys(&context.vault()?);

@@ -49,7 +49,7 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
         .clients()?
         .ensure_direct(&context.config.info.name)
         .await?;
-    let ca_certificate = context.ca_certificate().await?;
+    let by_holder = context.by_holder(&vault).await?;
     let mut timekeeper = context.timekeeper();
     let tsa = context.tsa(&issuer, timekeeper.trust()).await?;
     let Context {
@@ -77,7 +77,7 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
         stretcher,
         timekeeper.trust(),
         tsa,
-        ca_certificate,
+        by_holder,
     );
     let keeper = Keeper::new(
         store.clone(),

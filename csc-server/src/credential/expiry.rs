@@ -1,8 +1,9 @@
-//! The end of a key whose certificate has expired: it is destroyed, as that of a revoked one (SC-16).
+//! The end of a key whose certificate has expired, or that nobody took up: it is destroyed, as that of a revoked one (SC-16).
 
-use super::{Credential, Error, Keys, TABLE, lifecycle};
+use super::{Credential, Error, Keys, Status, TABLE, lifecycle};
 use crate::{
     audit::{self, Event},
+    clock::Millis,
     ids::CredentialId,
     params,
     store::StoreError,
@@ -10,6 +11,9 @@ use crate::{
 
 /// Credentials that are looked at together.
 const BATCH: u32 = 32;
+
+/// How long a credential waits for the application that it was made for.
+const WAITS: Millis = 86_400_000;
 
 /// What became of expired credentials.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +53,31 @@ impl Keys {
                 }
             }
         }
+    }
+
+    /// Gives up every credential that was made for an application and never taken up by it.
+    ///
+    /// # Errors
+    /// When database or HSM fail; what was given up before stays so.
+    pub async fn give_up_abandoned(&self) -> Result<u64, Error> {
+        const SQL: &str =
+            "SELECT id FROM credential WHERE status = 'issued' AND created < $1 ORDER BY id";
+        let before = self.clock.now() - WAITS;
+        let mut given_up = 0;
+        for mut row in self.store.query(SQL, params![before]).await? {
+            let id = CredentialId::new(row.get::<String>(0)?);
+            let found = Credential::by_id(&self.store, &id).await?;
+            let Some(credential) = found.filter(|one| one.status == Status::Issued) else {
+                continue;
+            };
+            match self.revoke_credential(&credential).await {
+                Ok(()) => given_up += 1,
+                // It was taken up just now.
+                Err(Error::WrongState(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(given_up)
     }
 
     /// False when its record is not what it was.

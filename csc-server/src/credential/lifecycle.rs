@@ -4,10 +4,12 @@
 use hsm_adapter::Terms;
 use sha2::{Digest, Sha256};
 
-use super::{Credential, Error, Keys, Status, TABLE};
+use super::{Approval, Credential, Error, Keys, Status, TABLE, sad};
 use crate::{
     audit::{self, Event},
     clock::Millis,
+    factor::Purpose,
+    ids::ClientId,
     notify::Message,
     params,
     store::{Row, StoreError, Tx},
@@ -33,6 +35,15 @@ impl Keys {
             .await
     }
 
+    /// Puts a credential into use that was issued, once: the application that it was made for takes it up.
+    ///
+    /// # Errors
+    /// [`Error::WrongState`] when it was taken up, or given up, before; [`Error::Damaged`].
+    pub async fn take_up(&self, credential: &Credential) -> Result<(), Error> {
+        self.change_status(credential, &[Status::Issued], Status::Active)
+            .await
+    }
+
     /// Revokes a credential and destroys its key: every wrap and blob is overwritten and gone. Backups die with the next rotation of the
     /// store key.
     ///
@@ -41,10 +52,45 @@ impl Keys {
     pub async fn revoke_credential(&self, credential: &Credential) -> Result<(), Error> {
         self.change_status(
             credential,
-            &[Status::Active, Status::Suspended],
+            &[Status::Issued, Status::Active, Status::Suspended],
             Status::Revoked,
         )
         .await
+    }
+
+    /// Takes both factors for the beginning or the end of a credential, as for a signature.
+    ///
+    /// # Errors
+    /// As [`Keys::authorise`].
+    pub async fn agree(
+        &self,
+        client: &ClientId,
+        credential: &Credential,
+        approval: Approval,
+        purpose: Purpose,
+    ) -> Result<(), Error> {
+        let now = self.clock.now();
+        let factor = self.factor(credential).await?;
+        let claim = self
+            .factors
+            .judge(&factor, credential, &approval.otp, purpose)
+            .await?;
+        let taken = self.take_factors(client, credential, None, purpose.fingerprint(), claim, now);
+        let tried = taken.await?;
+        // Only the PIN opens what would be sealed anew; it stays as it is.
+        let pin = &approval.pin;
+        match self.vault.change_pin(&credential.key, pin, pin).await {
+            Ok(_) => {
+                let (of, client) = (credential.clone(), client.clone());
+                self.store
+                    .write(async move |tx| sad::pin_was_right(tx, &of, &client, now).await)
+                    .await?;
+                Ok(())
+            }
+            Err(error) => Err(self
+                .not_authorised(client, credential, error.into(), tried, now)
+                .await?),
+        }
     }
 
     /// Ends every SAD that was authorised under a grant: who logs out leaves nothing behind that signs.
@@ -87,9 +133,11 @@ impl Keys {
             credential.key.record_mac.clone()
         };
         let name = credential.description.clone();
+        let issued = credential.status == Status::Issued;
         let message = match to {
+            Status::Active if issued => Message::Created { credential: name },
             Status::Suspended => Message::Suspended { credential: name },
-            Status::Active => Message::Reactivated { credential: name },
+            Status::Issued | Status::Active => Message::Reactivated { credential: name },
             Status::Revoked => Message::Revoked { credential: name },
         };
         let notice = self.notice(credential, &message).await?;
@@ -128,7 +176,12 @@ impl Keys {
                         version,
                         record,
                     },
-                    Status::Active => Event::CertReactivated {
+                    Status::Active if issued => Event::CertTakenUp {
+                        credential,
+                        version,
+                        record,
+                    },
+                    Status::Issued | Status::Active => Event::CertReactivated {
                         credential,
                         version,
                         record,

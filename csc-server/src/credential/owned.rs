@@ -29,6 +29,8 @@ pub const TABLE: audit::Table = audit::table!(
 /// Where a credential stands (sole-control states; expiry is told by the certificate's dates).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
+    /// It has key and certificate, and waits for the application that it is made for.
+    Issued,
     /// It signs.
     Active,
     /// On hold.
@@ -41,6 +43,7 @@ impl Status {
     /// The name in the database and in the record that is MAC'd.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Issued => "issued",
             Self::Active => "active",
             Self::Suspended => "suspended",
             Self::Revoked => "revoked",
@@ -48,7 +51,7 @@ impl Status {
     }
 
     fn parse(name: &str) -> Option<Self> {
-        [Self::Active, Self::Suspended, Self::Revoked]
+        [Self::Issued, Self::Active, Self::Suspended, Self::Revoked]
             .into_iter()
             .find(|status| status.name() == name)
     }
@@ -112,12 +115,15 @@ impl Credential {
         let row = match &access.holder {
             Some(holder) => {
                 store
-                    .find(select!("c.id = $1 AND c.holder = $2"), params![id, holder])
+                    .find(
+                        select!("c.id = $1 AND c.holder = $2 AND c.status <> 'issued'"),
+                        params![id, holder],
+                    )
                     .await?
             }
             None => {
                 const SQL: &str = select!(
-                    "c.id = $1 AND EXISTS (SELECT 1 FROM client_holder l WHERE l.client = $2 AND l.holder = c.holder)"
+                    "c.id = $1 AND c.status <> 'issued' AND EXISTS (SELECT 1 FROM client_holder l WHERE l.client = $2 AND l.holder = c.holder)"
                 );
                 store.find(SQL, params![id, &access.client]).await?
             }
@@ -135,7 +141,8 @@ impl Credential {
         after: &str,
         limit: u32,
     ) -> Result<Vec<Self>, StoreError> {
-        const SQL: &str = select!("c.holder = $1 AND c.id > $2 ORDER BY c.id LIMIT $3");
+        const SQL: &str =
+            select!("c.holder = $1 AND c.status <> 'issued' AND c.id > $2 ORDER BY c.id LIMIT $3");
         store
             .query(SQL, params![holder, after, limit])
             .await?

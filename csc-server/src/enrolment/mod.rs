@@ -1,5 +1,6 @@
-//! Enrolment from the terminal: a key in the HSM, a certificate from the embedded CA, a credential that signs.
+//! Enrolment: a key in the HSM, a certificate from the embedded CA, a credential that signs.
 
+mod by_holder;
 mod pin;
 
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use hsm_adapter::{Cost, HsmError, KeyAlgorithm, NewKey, Puk, Vault, VaultError};
 use sha2::{Digest, Sha256};
 
+pub use by_holder::ByHolder;
 pub use pin::{NewPin, PinError};
 
 use crate::{
@@ -56,6 +58,10 @@ pub const PUBLIC_KEYS: audit::Table =
 /// What kind of credential.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// What it is called by; nobody has that name yet.
+    pub id: CredentialId,
+    /// Where it stands at first: in use, or waiting for the application that it is made for.
+    pub status: Status,
     /// Key type.
     pub algorithm: KeyAlgorithm,
     /// How it is authorised.
@@ -127,7 +133,7 @@ impl Enrolment {
             let left = Duration::from_millis(u64::try_from(end - now).unwrap_or_default());
             profile.validity = profile.validity.min(left);
         }
-        let id = CredentialId::random();
+        let id = request.id.clone();
         let subject = ca::Subject {
             common_name: format!("{} {}", holder.given_name, holder.surname),
             given_name: holder.given_name.clone(),
@@ -178,7 +184,7 @@ impl Enrolment {
             holder: holder.id.clone(),
             pseudonym: holder.pseudonym.clone(),
             factor: request.factor,
-            status: Status::Active,
+            status: request.status,
             mode: request.mode,
             description: request.description,
             multisign: request.multisign,
@@ -218,11 +224,13 @@ impl Enrolment {
                     };
                     audit::record(tx, now, person, &accepted);
                 }
-                let activated = Event::CertActivated {
-                    credential: made.id.to_string(),
-                    record: credential::TABLE.record(tx, &made.id).await?,
+                let credential = made.id.to_string();
+                let record = credential::TABLE.record(tx, &made.id).await?;
+                let there = match made.status {
+                    Status::Issued => Event::CertPrepared { credential, record },
+                    _ => Event::CertActivated { credential, record },
                 };
-                audit::record(tx, now, person, &activated);
+                audit::record(tx, now, person, &there);
                 Ok(())
             })
             .await?;

@@ -50,6 +50,10 @@ pub enum Purpose {
     Unblock,
     /// A mandate for automatic signature.
     Mandate,
+    /// The credential that an application asked to have made.
+    Create,
+    /// Its end, that an application asked for.
+    Delete,
 }
 
 impl Purpose {
@@ -61,6 +65,8 @@ impl Purpose {
             Self::ChangePin => "change-pin",
             Self::Unblock => "unblock",
             Self::Mandate => "mandate",
+            Self::Create => "create",
+            Self::Delete => "delete",
         }
     }
 
@@ -68,7 +74,12 @@ impl Purpose {
     pub(crate) fn bound_to(&self) -> &[u8] {
         match self {
             Self::Approve(order) => order,
-            Self::Sign | Self::Mandate | Self::ChangePin | Self::Unblock => &[],
+            Self::Sign
+            | Self::Mandate
+            | Self::ChangePin
+            | Self::Unblock
+            | Self::Create
+            | Self::Delete => &[],
         }
     }
 

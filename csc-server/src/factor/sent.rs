@@ -100,6 +100,13 @@ impl Factors {
                 client: client_name,
                 valid_minutes,
             },
+            Purpose::Create | Purpose::Delete => Message::LifeCode {
+                code,
+                credential: name,
+                client: client_name,
+                ends: purpose == Purpose::Delete,
+                valid_minutes,
+            },
             Purpose::ChangePin | Purpose::Unblock => Message::PinCode {
                 code,
                 credential: name,

@@ -173,6 +173,11 @@ enum Told {
         credential: String,
         record: String,
     },
+    CertPrepared {
+        credential: String,
+        record: String,
+    },
+    CertTakenUp(Rewritten),
     CertSuspended(Rewritten),
     CertReactivated(Rewritten),
     CertRevoked(Rewritten),
@@ -505,13 +510,14 @@ fn of_factor(told: &Told, time: Millis) -> Option<Vec<Change>> {
 
 fn of_credential(told: &Told) -> Option<Vec<Change>> {
     let (credential, version, deeds) = match told {
-        Told::CertActivated { credential, record } => {
+        Told::CertActivated { credential, record } | Told::CertPrepared { credential, record } => {
             let mut deeds = vec![Made, Record(record.clone())];
             let zero = ["pin_failures", "puk_failures", "unblocks"];
             deeds.extend(zero.map(|column| set(column, 0)));
             (credential, 1, deeds)
         }
         Told::CertSuspended(to)
+        | Told::CertTakenUp(to)
         | Told::CertReactivated(to)
         | Told::CertRevoked(to)
         | Told::CertExpired(to)

@@ -106,6 +106,23 @@ fn every_message_has_a_text_in_both_languages() {
             client: "B".to_owned(),
             valid_minutes: 5,
         },
+        Message::LifeCode {
+            code: CODE.to_owned().into(),
+            credential: "A".to_owned(),
+            client: "B".to_owned(),
+            ends: false,
+            valid_minutes: 5,
+        },
+        Message::LifeCode {
+            code: CODE.to_owned().into(),
+            credential: "A".to_owned(),
+            client: "B".to_owned(),
+            ends: true,
+            valid_minutes: 5,
+        },
+        Message::Created {
+            credential: "A".to_owned(),
+        },
         Message::Question {
             credential: "A".to_owned(),
             client: "B".to_owned(),

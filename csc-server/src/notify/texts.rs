@@ -41,6 +41,24 @@ pub enum Message {
         /// How long the code may be used, in minutes.
         valid_minutes: u64,
     },
+    /// A code that approves the beginning or the end of a certificate.
+    LifeCode {
+        /// The code.
+        code: Zeroizing<String>,
+        /// What the holder calls the certificate.
+        credential: String,
+        /// The application that asks for it.
+        client: String,
+        /// Whether it is the end.
+        ends: bool,
+        /// How long the code may be used, in minutes.
+        valid_minutes: u64,
+    },
+    /// A certificate that an application asked for is in use.
+    Created {
+        /// What the holder calls the certificate.
+        credential: String,
+    },
     /// An application asks for signatures; the holder answers on a page.
     Question {
         /// What the holder calls the certificate.
@@ -198,6 +216,96 @@ impl Message {
                     credential = one_line(credential),
                     minutes = count(*valid_minutes, "minute", "minutes"),
                 ),
+            ),
+            (
+                Self::LifeCode {
+                    code,
+                    credential,
+                    client,
+                    ends,
+                    valid_minutes,
+                },
+                true,
+            ) => rendered(
+                match ends {
+                    true => "Codice per eliminare un certificato".to_owned(),
+                    false => "Codice per un nuovo certificato".to_owned(),
+                },
+                format!(
+                    "Codice: {code}\n\
+                     \n\
+                     {what}, come chiede l'applicazione\n\
+                     «{client}». Il codice vale {minutes} e si usa una volta sola.\n\
+                     Nessuno di noi glielo chiederà mai.\n\
+                     \n\
+                     Se non l'ha chiesto, non lo usi e avvisi subito il servizio.\n",
+                    code = code.as_str(),
+                    what = match ends {
+                        true => format!(
+                            "Elimina per sempre il suo certificato «{}»",
+                            one_line(credential)
+                        ),
+                        false => format!(
+                            "Conferma il suo nuovo certificato «{}»",
+                            one_line(credential)
+                        ),
+                    },
+                    client = one_line(client),
+                    minutes = count(*valid_minutes, "minuto", "minuti"),
+                ),
+            ),
+            (
+                Self::LifeCode {
+                    code,
+                    credential,
+                    client,
+                    ends,
+                    valid_minutes,
+                },
+                false,
+            ) => rendered(
+                match ends {
+                    true => "Code to delete a certificate".to_owned(),
+                    false => "Code for a new certificate".to_owned(),
+                },
+                format!(
+                    "Code: {code}\n\
+                     \n\
+                     {what}, as the application\n\
+                     \"{client}\" asks. The code is valid for {minutes} and works once.\n\
+                     Nobody from us will ever ask you for it.\n\
+                     \n\
+                     If you did not ask for it, do not use it and tell the service at once.\n",
+                    code = code.as_str(),
+                    what = match ends {
+                        true => format!(
+                            "It deletes your certificate \"{}\" for ever",
+                            one_line(credential)
+                        ),
+                        false => format!(
+                            "It confirms your new certificate \"{}\"",
+                            one_line(credential)
+                        ),
+                    },
+                    client = one_line(client),
+                    minutes = count(*valid_minutes, "minute", "minutes"),
+                ),
+            ),
+            (Self::Created { credential }, true) => notice(
+                "Il suo nuovo certificato è attivo",
+                format!(
+                    "Il certificato «{}» è attivo: firma con il PIN che ha scelto.",
+                    one_line(credential)
+                ),
+                SE_NON_LEI,
+            ),
+            (Self::Created { credential }, false) => notice(
+                "Your new certificate is in use",
+                format!(
+                    "The certificate \"{}\" is in use: it signs with the PIN you chose.",
+                    one_line(credential)
+                ),
+                IF_NOT_YOU,
             ),
             (
                 Self::MandateCode {
@@ -473,6 +581,34 @@ impl Message {
                     )
                 }
             }
+            Self::LifeCode {
+                code,
+                credential,
+                client,
+                ends,
+                valid_minutes: minutes,
+            } => {
+                let (credential, client) = (shortened(credential), shortened(client));
+                let code = code.as_str();
+                match (italian, ends) {
+                    (true, true) => format!(
+                        "Codice {code}: elimina \"{credential}\" per \"{client}\", vale {minutes} min. \
+                         Non lo ha chiesto? Non lo usi e ci avvisi."
+                    ),
+                    (true, false) => format!(
+                        "Codice {code}: nuovo certificato \"{credential}\" per \"{client}\", vale {minutes} min. \
+                         Non lo ha chiesto? Non lo usi e ci avvisi."
+                    ),
+                    (false, true) => format!(
+                        "Code {code}: deletes \"{credential}\" for \"{client}\", valid {minutes} min. \
+                         Not asked for? Do not use it, tell us."
+                    ),
+                    (false, false) => format!(
+                        "Code {code}: new certificate \"{credential}\" for \"{client}\", valid {minutes} min. \
+                         Not asked for? Do not use it, tell us."
+                    ),
+                }
+            }
             _ => return None,
         };
         Some(Zeroizing::new(text))
@@ -494,6 +630,8 @@ impl fmt::Debug for Message {
             Self::Approval(_) => "Approval",
             Self::PinCode { .. } => "PinCode",
             Self::MandateCode { .. } => "MandateCode",
+            Self::LifeCode { .. } => "LifeCode",
+            Self::Created { .. } => "Created",
             Self::Question { .. } => "Question",
             Self::PinChanged { .. } => "PinChanged",
             Self::Suspended { .. } => "Suspended",

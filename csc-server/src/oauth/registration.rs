@@ -36,6 +36,9 @@ pub struct Registration {
     /// The log-in page opens only with an `account_token` (CSC v1 8.3.1): a restricted authorization server.
     #[serde(default)]
     pub require_account_token: bool,
+    /// It may have credentials of holders made and deleted, each time with the holder's consent (CSC v2.2).
+    #[serde(default)]
+    pub manage_credentials: bool,
     /// Origins whose scripts may call the API.
     #[serde(default)]
     pub cors_origins: Vec<String>,
@@ -137,6 +140,7 @@ impl Registration {
             require_par: false,
             require_dpop: false,
             require_account_token: false,
+            manage_credentials: false,
             cors_origins: Vec::new(),
             response_uris: Vec::new(),
             authentication: Authentication::Secret,

@@ -47,6 +47,10 @@ pub enum Kind {
     Refresh,
     /// An authorization code: gets the first ones.
     Code,
+    /// Takes up one new credential, once. Its grant is that credential.
+    Creation,
+    /// Ends one credential, once. Its grant is that credential.
+    Deletion,
 }
 
 impl Kind {
@@ -55,6 +59,8 @@ impl Kind {
             Self::Access => "access",
             Self::Refresh => "refresh",
             Self::Code => "code",
+            Self::Creation => "creation",
+            Self::Deletion => "deletion",
         }
     }
 }
@@ -150,14 +156,16 @@ impl Tokens {
         code: &str,
         bound: &str,
         caller: Caller,
+        gives: Kind,
     ) -> Result<Issued, Error> {
-        let remember = client.registration.allows(Grant::RefreshToken);
+        let remember = gives == Kind::Access && client.registration.allows(Grant::RefreshToken);
         self.spend(
             Kind::Code,
             code_hash(code, bound),
             &client.id,
             caller,
             remember,
+            gives,
         )
         .await
     }
@@ -172,7 +180,8 @@ impl Tokens {
         client: &ClientId,
         caller: Caller,
     ) -> Result<Issued, Error> {
-        self.spend(Kind::Refresh, hash(token), client, caller, true)
+        let gives = Kind::Access;
+        self.spend(Kind::Refresh, hash(token), client, caller, true, gives)
             .await
     }
 
@@ -184,8 +193,13 @@ impl Tokens {
         client: &ClientId,
         caller: Caller,
         remember: bool,
+        gives: Kind,
     ) -> Result<Issued, Error> {
-        let (drawn, client, now) = (self.draw(remember).await?, client.clone(), self.clock.now());
+        let (drawn, client, now) = (
+            self.draw(remember).await?.of(gives),
+            client.clone(),
+            self.clock.now(),
+        );
         let (hashes, tokens) = (drawn.hashes(), self.clone());
         let spent = self
             .store
@@ -276,6 +290,7 @@ impl Tokens {
             false => None,
         };
         Ok(Drawn {
+            kind: Kind::Access,
             access,
             refresh,
             lifetimes: [self.access_lifetime, self.refresh_lifetime],
@@ -308,13 +323,21 @@ impl Tokens {
     /// # Errors
     /// [`Error::Unknown`], [`Error::Expired`], or a failure of the database.
     pub async fn access(&self, token: &str) -> Result<(ServiceAccess, Stored), Error> {
+        self.bearer(token, Kind::Access).await
+    }
+
+    /// Who a token of this kind speaks for.
+    ///
+    /// # Errors
+    /// As [`Tokens::access`].
+    pub async fn bearer(&self, token: &str, kind: Kind) -> Result<(ServiceAccess, Stored), Error> {
         const SQL: &str = "SELECT t.client, t.holder, t.expires, t.revoked, h.status, t.grant_id, t.confirmation, t.proven,
                                c.version, c.registration, c.secret_hash, c.record_mac
                            FROM token t JOIN client c ON c.id = t.client LEFT JOIN holder h ON h.id = t.holder
-                           WHERE t.hash = $1 AND t.kind = 'access'";
+                           WHERE t.hash = $1 AND t.kind = $2";
         let mut row = self
             .store
-            .find(SQL, params![hash(token)])
+            .find(SQL, params![hash(token), kind.name()])
             .await?
             .ok_or(Error::Unknown)?;
         let (expires, revoked): (Millis, Option<Millis>) = (row.get(2)?, row.optional(3)?);
@@ -334,6 +357,37 @@ impl Tokens {
             proven: Proven::parse(&row.get::<String>(7)?),
         };
         Ok((access, Stored::read(&mut row, 8)?))
+    }
+
+    /// Uses up a token that is good once.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn use_up(
+        &self,
+        token: &str,
+        kind: Kind,
+        client: &ClientId,
+    ) -> Result<(), StoreError> {
+        let (hash, client, now) = (hash(token), client.clone(), self.clock.now());
+        self.store
+            .write(async move |tx| {
+                const SQL: &str = "UPDATE token SET revoked = $4
+                                   WHERE hash = $1 AND kind = $2 AND client = $3 AND revoked IS NULL AND expires > $4
+                                   RETURNING grant_id";
+                let values = params![hash, kind.name(), &client, now];
+                let Some(mut row) = tx.find(SQL, values).await? else {
+                    return Ok(());
+                };
+                let spent = Event::TokenSpent {
+                    client: client.to_string(),
+                    grant: row.get(0)?,
+                    token: hex::encode(hash),
+                };
+                audit::record(tx, now, "", &spent);
+                Ok(())
+            })
+            .await
     }
 
     /// Revokes a token of this client (and, for a log-in, of this holder). With a refresh token die the access tokens of its grant; an
@@ -422,17 +476,22 @@ fn code_hash(code: &str, bound: &str) -> [u8; 32] {
 
 /// Tokens that are not issued yet.
 struct Drawn {
+    kind: Kind,
     access: Zeroizing<String>,
     refresh: Option<Zeroizing<String>>,
     lifetimes: [Duration; 2],
 }
 
 impl Drawn {
+    fn of(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
     fn hashes(&self) -> Vec<(Kind, [u8; 32], Duration)> {
         let [access, refresh] = self.lifetimes;
         let refreshing = self.refresh.as_ref();
         let refreshing = refreshing.map(|token| (Kind::Refresh, hash(token), refresh));
-        [(Kind::Access, hash(&self.access), access)]
+        [(self.kind, hash(&self.access), access)]
             .into_iter()
             .chain(refreshing)
             .collect()

@@ -9,6 +9,7 @@ use axum::{
 use super::{
     consent,
     form::Posted,
+    life,
     problem::Problem,
     proof::{self, Said},
     signing::{self, Stage},
@@ -42,6 +43,9 @@ pub(super) async fn show(State(app): State<App>, visitor: Visitor) -> Result<Res
     app.authorizations.holder(&authorization, holder).await?;
     match &authorization.asked.scope {
         Scope::Service => Ok(consent::page(&app, &visitor, &authorization)),
+        Scope::Creation | Scope::Deletion(_) => {
+            life::page(&app, &visitor, &authorization, Stage::Look, None).await
+        }
         Scope::Credential(wanted) => {
             signing::page(
                 &app,
@@ -79,6 +83,12 @@ pub(super) async fn decide(
             let (holder, id) = (&session.holder.id, &session.id);
             let granted = app.authorizations.grant_service(&authorization, holder, id);
             Ok(leave(&granted.await?))
+        }
+        (Scope::Creation | Scope::Deletion(_), Some(act)) => {
+            match life::decide(&app, &authorization, session, act, &posted).await? {
+                Ok(back) => Ok(leave(&back)),
+                Err((stage, said)) => life::page(&app, &visitor, &authorization, stage, said).await,
+            }
         }
         (Scope::Credential(wanted), Some(act @ ("send" | "sign"))) => {
             let chosen = posted.get("certificate").map(CredentialId::new);
@@ -195,6 +205,7 @@ impl From<Error> for Problem {
             Error::Hsm(error) => error.into(),
             Error::Credential(error) => Self::Internal(error.to_string()),
             Error::Factor(error) => Self::Internal(error.to_string()),
+            Error::Enrolment(error) => Self::Internal(error.to_string()),
         }
     }
 }

@@ -85,7 +85,7 @@ pub(super) async fn show(State(app): State<App>, visitor: Visitor) -> Result<Res
 
 fn state(page: &Page, credential: &Credential, now: Millis) -> &'static str {
     match credential.status {
-        Status::Suspended => page.t.suspended,
+        Status::Issued | Status::Suspended => page.t.suspended,
         Status::Revoked => page.t.revoked,
         Status::Active if now >= credential.not_after => page.t.expired,
         Status::Active => page.t.active,

@@ -10,7 +10,7 @@
 //! | `texts` | what they say, in Italian and English |
 //! | `problem` | what is said instead of a page |
 //! | `login`, `home`, `mandates` | a file a flow |
-//! | `authorize`, `consent`, `signing` | the answer to an application: what it may do, or what is signed |
+//! | `authorize`, `consent`, `signing`, `life` | the answer to an application: what it may do, what is signed, or which certificate is made or ends |
 //! | `question` | the answer to a mail |
 //! | `documents`, `proof` | what both show: the documents; PIN, code and what became of them |
 //!
@@ -24,6 +24,7 @@ mod documents;
 mod form;
 mod home;
 mod language;
+mod life;
 mod login;
 mod mandates;
 mod page;

@@ -24,6 +24,12 @@ pub(super) enum Said {
     NoCertificate,
     /// No certificate was chosen.
     NotChosen,
+    /// He has nothing that codes come from.
+    NoFactor,
+    /// The new PIN is too easily guessed.
+    WeakPin,
+    /// The new PIN is not the same twice.
+    OtherPin,
     /// What he typed can be no PIN.
     NoPin,
     /// What he typed can be no code.
@@ -44,6 +50,8 @@ pub(super) struct Proof {
     /// What is said, where a lock goes before what he did.
     pub(super) said: Option<Said>,
     pub(super) notice: Option<Notice>,
+    /// Whether it is about a certificate, and not about documents.
+    life: bool,
     /// How his codes come; `None` until the certificate is settled.
     codes: Option<Kind>,
 }
@@ -111,10 +119,16 @@ impl Proof {
             t: page.t,
             said: tries.lock().or(said),
             notice: None,
+            life: false,
             codes: codes.map(|factor| factor.kind),
         };
         proof.notice = proof.said.map(|said| proof.notice(app, page, &tries, said));
         Ok(proof)
+    }
+
+    /// The same, where a certificate begins or ends.
+    pub(super) fn about_a_certificate(self) -> Self {
+        Self { life: true, ..self }
     }
 
     /// Whether the service sends his codes.
@@ -132,6 +146,8 @@ impl Proof {
     /// Where his code comes from.
     pub(super) fn code_hint(&self) -> &'static str {
         match self.codes {
+            Some(Kind::Mail) if self.life => self.t.life_by_mail,
+            Some(Kind::Sms) if self.life => self.t.life_by_sms,
             Some(Kind::Mail) => self.t.code_by_mail,
             Some(Kind::Sms) => self.t.code_by_sms,
             Some(Kind::Hotp) => self.t.code_of_token,
@@ -158,6 +174,9 @@ impl Proof {
             }
             Said::NoCertificate => ("bad", t.no_credential, t.no_credential_text.into(), ""),
             Said::NotChosen => ("bad", t.not_chosen, t.not_chosen_text.into(), "certificate"),
+            Said::NoFactor => ("bad", t.no_factor, t.no_factor_text.into(), ""),
+            Said::WeakPin => ("bad", t.weak_pin, t.weak_pin_text.into(), "pin"),
+            Said::OtherPin => ("bad", t.other_pin, t.other_pin_text.into(), "again"),
             Said::NoPin => ("bad", t.no_pin, t.no_pin_text.into(), "pin"),
             Said::NoCode => ("bad", t.no_code, t.no_code_text.into(), "code"),
             Said::WrongPin => {

@@ -119,6 +119,30 @@ texts! {
     refuse_signing: "Non firmare", "Do not sign";
     back: "Torna all'applicazione", "Back to the application";
 
+    // A new certificate, and the end of one.
+    new_certificate_text: "Il servizio crea una chiave che si apre solo con il PIN che sceglie ora. La chiave resta nel servizio: l'applicazione non la riceve, e per ogni firma le sarà chiesto di approvare.", "The service makes a key that only the PIN you choose now opens. The key stays with the service: the application does not get it, and you will be asked to approve each signature.";
+    in_its_name: "Il certificato sarà intestato a", "The certificate will be in the name of";
+    choose_pin: "Scelga il PIN", "Choose the PIN";
+    new_pin: "Nuovo PIN", "New PIN";
+    new_pin_hint: "Otto cifre: non una data, un numero di telefono o una sequenza. Nessuno potrà ridarglielo.", "Eight digits: no date, telephone number or sequence. Nobody can give it to you again.";
+    new_pin_again: "Ripeta il PIN", "The PIN again";
+    accept_terms: "Scegliendo il PIN accetta le condizioni del servizio", "By choosing the PIN you accept the terms of the service";
+    make_it: "Crea il certificato", "Make the certificate";
+    do_not_make: "Non creare", "Do not make one";
+    confirm_new_text: "Il certificato è pronto. Lo confermi con il PIN che ha scelto e un codice: solo allora l'applicazione può usarlo per chiederle firme.", "The certificate is ready. Confirm it with the PIN you chose and a code: only then can the application use it to ask you for signatures.";
+    confirm_new: "Conferma il certificato", "Confirm the certificate";
+    delete_text: "La chiave viene distrutta e il certificato revocato: non firmerà mai più e non si può tornare indietro. Le firme già fatte restano.", "The key is destroyed and the certificate revoked: it will never sign again, and there is no way back. Signatures already made remain.";
+    delete_it: "Elimina per sempre", "Delete for ever";
+    do_not_delete: "Non eliminare", "Do not delete";
+    life_by_mail: "Otto cifre, dalla mail su questo certificato.", "Eight digits, from the mail about this certificate.";
+    life_by_sms: "Otto cifre, dal messaggio su questo certificato.", "Eight digits, from the message about this certificate.";
+    no_factor: "Nessun dispositivo per i codici", "No device for codes";
+    no_factor_text: "Per un certificato serve qualcosa che dia i codici: un telefono, una mail o un'app. Si rivolga al servizio.", "A certificate needs something that codes come from: a telephone, a mailbox or an app. Turn to the service.";
+    weak_pin: "Scelga un altro PIN", "Choose another PIN";
+    weak_pin_text: "Otto cifre, e non facili da indovinare: nessuna sequenza, ripetizione o coppia di anni, e nessuna parte del suo numero di telefono o dei suoi dati.", "Eight digits, and not easily guessed: no sequence, repetition or pair of years, and no part of your telephone number or of your data.";
+    other_pin: "I due PIN sono diversi", "The two PINs differ";
+    other_pin_text: "Inserisca lo stesso PIN due volte.", "Enter the same PIN twice.";
+
     // What happened on it.
     code_sent: "Codice inviato", "Code sent";
     too_soon: "Un codice è già stato inviato", "A code has been sent already";
@@ -212,6 +236,20 @@ impl Language {
         self.pick(
             format!("«{client}» chiede di firmare {documents}"),
             format!("“{client}” asks you to sign {documents}"),
+        )
+    }
+
+    pub(super) fn asks_to_make(self, client: &str) -> String {
+        self.pick(
+            format!("«{client}» chiede un nuovo certificato per lei"),
+            format!("“{client}” asks for a new certificate for you"),
+        )
+    }
+
+    pub(super) fn asks_to_delete(self, client: &str) -> String {
+        self.pick(
+            format!("«{client}» chiede di eliminare un certificato"),
+            format!("“{client}” asks to delete a certificate"),
         )
     }
 

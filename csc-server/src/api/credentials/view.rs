@@ -109,7 +109,7 @@ fn certificate(
     let now = app.clock.now();
     let status = match credential.status {
         Status::Revoked => "revoked",
-        Status::Suspended => "suspended",
+        Status::Issued | Status::Suspended => "suspended",
         Status::Active if now >= credential.not_after => "expired",
         Status::Active => "valid",
     };
@@ -153,7 +153,7 @@ fn certificate(
     Ok(cert)
 }
 
-fn said(credential: &Credential) -> Result<Said, Fault> {
+pub(super) fn said(credential: &Credential) -> Result<Said, Fault> {
     let said = ca::said(&credential.certificate);
     said.map_err(|error| Fault::Internal(format!("a stored certificate cannot be read: {error}")))
 }

@@ -70,6 +70,13 @@ async fn code(
     let granted = app.authorizations.trade(client, &request, caller).await;
     match granted.map_err(untraded)? {
         Granted::Service(issued) => Ok(service(&issued)),
+        Granted::Life { token, details } => {
+            let mut answer = service(&token);
+            if let Some(details) = details {
+                answer.insert("authorization_details".into(), json!([details]));
+            }
+            Ok(answer)
+        }
         Granted::Credential {
             traded,
             version,

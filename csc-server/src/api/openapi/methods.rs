@@ -79,6 +79,38 @@ pub(super) fn operation(method: Method, version: Version) -> Operation {
             ),
             Answer::ok(sad()),
         ),
+        Method::CredentialsCreate => (
+            "Take up the credential that the holder had made",
+            request(
+                json!({ "credentialCreationRequest": {
+                    "type": "object",
+                    "properties": {
+                        "certificatePolicy": text(),
+                        "subjectData": { "type": "object", "additionalProperties": text() },
+                    },
+                } }),
+                json!({
+                    "credentialInfo": flag(), "certificates": certificates(), "certInfo": flag(), "authInfo": flag(),
+                    "lang": text(), "clientData": client_data(),
+                }),
+            ),
+            Answer::created(created()),
+        ),
+        Method::CredentialsDelete => (
+            "End a credential as the holder agreed",
+            request(
+                json!({ "credentialDeletionRequest": {
+                    "type": "object",
+                    "required": ["credentialID"],
+                    "properties": {
+                        "credentialID": text(), "revoke": flag(),
+                        "revocationReason": { "type": "integer", "minimum": 0, "maximum": 10, "not": { "const": 7 } },
+                    },
+                } }),
+                json!({ "clientData": client_data() }),
+            ),
+            Answer::empty("The credential has ended."),
+        ),
         Method::CredentialsSendOtp => (
             "Send a code to the holder",
             request(
@@ -204,6 +236,14 @@ fn credential_info(version: Version) -> Value {
         Version::V1 => "CredentialInfoV1",
         Version::V2 => "CredentialInfoV2",
     })
+}
+
+/// Just its name, or all of it.
+fn created() -> Value {
+    let named = super::schema::named();
+    let id = json!({ "credentialID": text() });
+    let info = named.get("CredentialInfoV2").cloned().unwrap_or_default();
+    json!({ "anyOf": [and(info, id.clone()), answer(id, json!({}))] })
 }
 
 fn list_request(version: Version) -> Value {

@@ -184,6 +184,10 @@ impl Answer {
         vec![Self::new(200, "Done.", schema)]
     }
 
+    fn created(schema: Value) -> Vec<Self> {
+        vec![Self::new(201, "Made.", schema)]
+    }
+
     fn empty(meaning: &'static str) -> Vec<Self> {
         vec![Self {
             status: 204,
