@@ -135,6 +135,16 @@ const WELL_KNOWN: [&str; 2] = [
     "/.well-known/oauth-authorization-server",
     "/.well-known/openid-configuration",
 ];
+/// What a service token is not for: the holder agrees to each on a page, as credential_life.rs shows.
+const ANOTHER_SCOPE: [&str; 6] = [
+    HEADER,
+    NOT_FOR_THIS,
+    NOT_FOR_THIS,
+    NOT_FOR_THIS,
+    NOT_FOR_THIS,
+    NO_TOKEN,
+];
+const NOT_FOR_THIS: &str = "403 The client is not authorized to use this method.";
 /// Without a client there is nobody to go back to.
 const PUSH: [&str; 6] = [
     "400 Missing parameter client_id",
@@ -162,6 +172,18 @@ const SINGLE: &[Row] = &[
         "/csc/v2/credentials/authorizeCheck",
         Asks::Check,
         [HEADER, NO_HANDLE, NO_HANDLE, NO_HANDLE, NO_HANDLE, NO_TOKEN],
+    ),
+    (
+        "POST",
+        "/csc/v2/credentials/create",
+        Asks::Nothing,
+        ANOTHER_SCOPE,
+    ),
+    (
+        "POST",
+        "/csc/v2/credentials/delete",
+        Asks::Nothing,
+        ANOTHER_SCOPE,
     ),
     (
         "POST",

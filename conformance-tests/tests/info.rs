@@ -35,6 +35,8 @@ const SERVED_V2: &[&str] = &[
     "auth/revoke",
     "credentials/authorize",
     "credentials/authorizeCheck",
+    "credentials/create",
+    "credentials/delete",
     "credentials/extendTransaction",
     "credentials/getChallenge",
     "credentials/info",
@@ -52,11 +54,7 @@ const OPTIONAL: [&str; 5] = [
     "oauth2/token",
     "oauth2/revoke",
 ];
-const NOT_SERVED: &[(Version, &str)] = &[
-    (V2, "credentials/create"),
-    (V2, "credentials/delete"),
-    (V2, "credentials/sendOTP"),
-];
+const NOT_SERVED: &[(Version, &str)] = &[(V2, "credentials/sendOTP")];
 
 #[tokio::test]
 async fn info_needs_no_authorization_and_no_parameters() {

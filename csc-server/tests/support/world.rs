@@ -15,11 +15,11 @@ use csc_server::{
     ca::{self, Ca},
     clock::Clock,
     config,
-    credential::{self, Approval, Credential, Hash, Keys, Mode, Order, Permit, SignOrder},
+    credential::{self, Approval, Credential, Hash, Keys, Mode, Order, Permit, SignOrder, Status},
     enrolment::{self, Enrolment, NewPin, Request},
     factor::{self, Factor, Factors, Otp, Policy, Purpose},
     holder::{Accounts, Holder, NewHolder, Sessions},
-    ids::{ClientId, FactorId, random_id},
+    ids::{ClientId, CredentialId, FactorId, random_id},
     inspection::{Report, examine},
     notify::{Sender, callback::Callbacks},
     oauth::{
@@ -243,6 +243,8 @@ impl World {
         policy: config::PukPolicy,
     ) -> Result<(Credential, Puk), enrolment::Error> {
         let request = Request {
+            id: CredentialId::random(),
+            status: Status::Active,
             algorithm: KeyAlgorithm::P256,
             factor: factor.clone(),
             mode,

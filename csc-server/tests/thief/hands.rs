@@ -9,7 +9,7 @@ use csc_server::{
     ca::{self, Ca},
     clock::Clock,
     config::{Config, PukPolicy, Role, StoreUrl},
-    credential::{self, Credential, Error, Keys, Mode, SignOrder},
+    credential::{self, Credential, Error, Keys, Mode, SignOrder, Status},
     enrolment::{Enrolment, NewPin, Request},
     factor::Factors,
     holder::{Accounts, NewHolder},
@@ -128,6 +128,8 @@ impl Hands {
             algorithms: self.config.algorithms,
         };
         let request = Request {
+            id: CredentialId::random(),
+            status: Status::Active,
             algorithm: KeyAlgorithm::P256,
             mode: Mode::Explicit,
             factor: self.factors.enrol_mail(&holder).await.unwrap(),
