@@ -33,7 +33,7 @@ pub(crate) struct Application<'a> {
 impl<'a> Application<'a> {
     pub(crate) async fn new(bed: &'a TestBed) -> Self {
         let registration = format!(
-            "name = \"{NAME}\"\nredirect_uris = [\"{}\"]\ngrants = [\"authorization_code\"]\nrequire_par = true\nrequire_dpop = true\n",
+            "name = \"{NAME}\"\nredirect_uris = [\"{}\"]\ngrants = [\"authorization_code\"]\nrequire_par = true\nrequire_dpop = true\nmanage_credentials = true\n",
             Landing::REGISTERED
         );
         Self {
@@ -82,7 +82,9 @@ impl<'a> Application<'a> {
         let request = self.bed.api().post(&path).json(&body);
         let request = request.header("Authorization", format!("DPoP {token}"));
         let request = request.header("DPoP", self.key.proof(&path, Some(token), &name));
-        self.bed.api().send(request).await.ok()
+        let answer = self.bed.api().send(request).await;
+        assert!(matches!(answer.status, 200 | 201), "{answer:?}");
+        answer.body
     }
 
     /// What the browser brings back.

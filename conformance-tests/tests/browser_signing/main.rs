@@ -7,6 +7,7 @@
 )]
 
 mod application;
+mod life;
 mod states;
 
 use base64::{Engine, engine::general_purpose::STANDARD};

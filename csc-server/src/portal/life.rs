@@ -120,8 +120,7 @@ async fn agree(
     said: Option<Said>,
 ) -> Result<Response, Problem> {
     let page = Page::ending(app, visitor, authorization.expires);
-    let proof = Proof::of(app, &page, Some(credential), said).await?;
-    let proof = proof.about_a_certificate();
+    let proof = Proof::of_life(app, &page, credential, said).await?;
     let proves = !proof.is_locked() && (stage == Stage::Prove || !proof.is_sent());
     let (t, language) = (page.t, page.language);
     let client = &authorization.client.registration.name;

@@ -107,6 +107,26 @@ impl Proof {
         credential: Option<&Credential>,
         said: Option<Said>,
     ) -> Result<Self, Problem> {
+        Self::made(app, page, credential, said, false).await
+    }
+
+    /// About the beginning or the end of this credential.
+    pub(super) async fn of_life(
+        app: &App,
+        page: &Page,
+        credential: &Credential,
+        said: Option<Said>,
+    ) -> Result<Self, Problem> {
+        Self::made(app, page, Some(credential), said, true).await
+    }
+
+    async fn made(
+        app: &App,
+        page: &Page,
+        credential: Option<&Credential>,
+        said: Option<Said>,
+        life: bool,
+    ) -> Result<Self, Problem> {
         let codes = match credential {
             Some(credential) => app.factors.find(&credential.factor).await?,
             None => None,
@@ -119,16 +139,11 @@ impl Proof {
             t: page.t,
             said: tries.lock().or(said),
             notice: None,
-            life: false,
+            life,
             codes: codes.map(|factor| factor.kind),
         };
         proof.notice = proof.said.map(|said| proof.notice(app, page, &tries, said));
         Ok(proof)
-    }
-
-    /// The same, where a certificate begins or ends.
-    pub(super) fn about_a_certificate(self) -> Self {
-        Self { life: true, ..self }
     }
 
     /// Whether the service sends his codes.
@@ -166,7 +181,11 @@ impl Proof {
         let (class, title, text, field) = match said {
             Said::Sent => {
                 let minutes = app.factors.lifetime().as_secs().div_ceil(60);
-                ("good", t.code_sent, language.code_sent(minutes), "")
+                let text = match self.life {
+                    true => language.life_code_sent(minutes),
+                    false => language.code_sent(minutes),
+                };
+                ("good", t.code_sent, text, "")
             }
             Said::TooSoon(wait) => {
                 let text = language.too_soon(wait.as_secs() + 1);
@@ -189,6 +208,7 @@ impl Proof {
             }
             Said::WrongCode => {
                 let next = match self.is_sent() {
+                    true if self.life => t.wrong_life_code_sent,
                     true => t.wrong_code_sent,
                     false => t.wrong_code_device,
                 };

@@ -131,6 +131,8 @@ texts! {
     do_not_make: "Non creare", "Do not make one";
     confirm_new_text: "Il certificato è pronto. Lo confermi con il PIN che ha scelto e un codice: solo allora l'applicazione può usarlo per chiederle firme.", "The certificate is ready. Confirm it with the PIN you chose and a code: only then can the application use it to ask you for signatures.";
     confirm_new: "Conferma il certificato", "Confirm the certificate";
+    the_certificate: "Il certificato", "The certificate";
+    wrong_life_code_sent: "Controlli che sia l'ultimo codice, per questo certificato, e reinserisca anche il PIN.", "Check that it is the latest code, for this certificate, and enter the PIN again too.";
     delete_text: "La chiave viene distrutta e il certificato revocato: non firmerà mai più e non si può tornare indietro. Le firme già fatte restano.", "The key is destroyed and the certificate revoked: it will never sign again, and there is no way back. Signatures already made remain.";
     delete_it: "Elimina per sempre", "Delete for ever";
     do_not_delete: "Non eliminare", "Do not delete";
@@ -236,6 +238,14 @@ impl Language {
         self.pick(
             format!("«{client}» chiede di firmare {documents}"),
             format!("“{client}” asks you to sign {documents}"),
+        )
+    }
+
+    pub(super) fn life_code_sent(self, minutes: u64) -> String {
+        let minutes = self.minutes(i64::try_from(minutes).unwrap_or(0) * 60_000);
+        self.pick(
+            format!("Il codice vale {minutes}, una volta sola e solo per questo certificato."),
+            format!("The code is valid for {minutes}, once, and for this certificate only."),
         )
     }
 
