@@ -154,8 +154,8 @@ impl<const DELETES: bool> FromRequestParts<App> for Life<DELETES> {
         let presented = presented(parts)?;
         let found = app.tokens.bearer(&presented.token, Self::KIND).await;
         match found {
-            Ok(access) => Ok(Self {
-                service: let_in(app, access, &presented, parts).await?,
+            Ok((access, stored)) => Ok(Self {
+                service: let_in(app, access, Some(stored), &presented, parts).await?,
                 token: presented.token,
             }),
             // A token of another scope is let in before it is refused: what is wrong is its scope.
