@@ -81,6 +81,18 @@ pub(super) enum Need {
     Basic,
     /// OAuth client credentials: `authType` has it and the settings have a client.
     Client,
+    /// The authorization server publishes its metadata.
+    Metadata,
+    /// The code flow: `authType` has it and the settings have an application.
+    Application,
+    /// v1 is served as well.
+    V1,
+    /// The application and another client.
+    OtherClient,
+    /// Requests may be pushed.
+    Pushed,
+    /// Requests may have `authorization_details`.
+    Details,
     /// A service token that belongs to a user.
     UserToken,
     /// A service token of any kind; a server that takes none has nothing to check here.

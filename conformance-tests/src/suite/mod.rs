@@ -5,6 +5,7 @@
 //! Nothing of the server's code is used here: requests are raw JSON, signatures and certificates are verified.
 //! Everything a check does is kept in a [`Record`], from which it can be done again without the server.
 
+mod application;
 mod catalogue;
 mod check;
 mod clock;

@@ -2,6 +2,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
+use url::Url;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{
@@ -11,6 +12,9 @@ use super::{
     session::{CodeObject, Subject},
     wire::{Answer, Request},
 };
+
+/// The name of the metadata (RFC 8414 3).
+pub(super) const METADATA: &str = "oauth-authorization-server";
 
 impl Context<'_> {
     /// Finds out what a version says of itself, logs in and looks at the credential.
@@ -36,6 +40,11 @@ impl Context<'_> {
         self.session.change(version, |facts| {
             facts.info = info;
             facts.trouble = None;
+        });
+        let metadata = self.metadata(METADATA).await.ok();
+        let metadata = metadata.filter(|answer| answer.status == 200);
+        self.session.change(version, |facts| {
+            facts.metadata = metadata.map(|answer| answer.json()).unwrap_or_default();
         });
         self.log_in(version).await?;
         if let Some(id) = self.credential_id(version).await? {
@@ -112,6 +121,28 @@ impl Context<'_> {
         })?;
         let base = base.trim_end_matches('/');
         Ok(Request::post(format!("{base}/oauth2/{endpoint}")))
+    }
+
+    /// What `info` says where the authorization server is, without a slash at its end.
+    pub(super) fn issuer(&self) -> Option<String> {
+        let mut versions: Vec<_> = self.session.settings.versions().collect();
+        versions.reverse();
+        versions.into_iter().find_map(|version| {
+            let info = self.session.facts(version).info;
+            let named = info.get("oauth2Issuer").or_else(|| info.get("oauth2"))?;
+            Some(named.as_str()?.trim_end_matches('/').to_owned())
+        })
+    }
+
+    /// The metadata under one of its names (RFC 8414 3.1): the name stands between host and path.
+    pub(super) async fn metadata(&self, name: &str) -> Result<Answer, Stop> {
+        let base = self.session.settings.server.oauth2.clone();
+        let base = base.or_else(|| self.issuer());
+        let none = || Stop::Skip("info names no authorization server".to_owned());
+        let mut url = Url::parse(&base.ok_or_else(none)?).map_err(|_| none())?;
+        let path = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("/.well-known/{name}{path}"));
+        self.send(Request::get(url.into())).await
     }
 
     /// The user that credentials/list asks for where the token belongs to none.

@@ -25,6 +25,8 @@ pub struct Session {
 pub(super) struct Facts {
     /// The answer of `info`.
     pub(super) info: Value,
+    /// The metadata of the authorization server; null when it publishes none.
+    pub(super) metadata: Value,
     /// Why `info` could not be had.
     pub(super) trouble: Option<String>,
     /// A service token; none for a server that takes none.
@@ -139,6 +141,41 @@ impl Session {
             Need::Client => (
                 facts.offers("oauth2client") && settings.client.is_some(),
                 "authType has no oauth2client, or the settings no [client]".to_owned(),
+            ),
+            Need::Metadata => (
+                facts.metadata.is_object(),
+                "the authorization server publishes no metadata".to_owned(),
+            ),
+            Need::Application => (
+                facts.offers("oauth2code") && settings.application.is_some(),
+                "authType has no oauth2code, or the settings no [application]".to_owned(),
+            ),
+            Need::V1 => (
+                settings.base(Version::V1).is_some(),
+                "server.v1 is not set".to_owned(),
+            ),
+            Need::OtherClient => (
+                settings
+                    .application
+                    .as_ref()
+                    .is_some_and(|application| application.other.is_some()),
+                "[application.other] is not set".to_owned(),
+            ),
+            Need::Pushed => (
+                facts.lists("oauth2/pushed_authorize")
+                    || facts
+                        .metadata
+                        .get("pushed_authorization_request_endpoint")
+                        .is_some(),
+                "neither info nor metadata has oauth2/pushed_authorize".to_owned(),
+            ),
+            Need::Details => (
+                facts.info.get("supportsRar") == Some(&Value::Bool(true))
+                    || facts
+                        .metadata
+                        .get("authorization_details_types_supported")
+                        .is_some(),
+                "neither info nor metadata has authorization_details".to_owned(),
             ),
             Need::UserToken => (
                 facts.user_token,

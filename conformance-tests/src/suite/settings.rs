@@ -23,6 +23,9 @@ pub struct Settings {
     /// An OAuth client.
     #[serde(default)]
     pub client: Option<Client>,
+    /// An OAuth client that sends people to the authorization server.
+    #[serde(default)]
+    pub application: Option<Application>,
     /// A service token got elsewhere.
     #[serde(default)]
     pub bearer: Option<Secret>,
@@ -76,6 +79,31 @@ pub struct Client {
     /// The user whose credentials are used.
     #[serde(default)]
     pub user_id: Option<String>,
+}
+
+/// An OAuth client with the code flow.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Application {
+    /// `client_id`.
+    pub id: String,
+    /// `client_secret`.
+    pub secret: Secret,
+    /// A registered `redirect_uri`; it is looked at and never called.
+    pub redirect_uri: String,
+    /// Another client, for what must not be another's.
+    #[serde(default)]
+    pub other: Option<Other>,
+}
+
+/// Another client.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Other {
+    /// `client_id`.
+    pub id: String,
+    /// `client_secret`.
+    pub secret: Secret,
 }
 
 /// What to sign with.
@@ -243,9 +271,12 @@ impl Settings {
             Some(Otp::Fixed { code: secret } | Otp::Totp { seed: secret, .. }) => Some(secret),
             _ => None,
         };
+        let application = self.application.as_ref();
         let secrets = [
             self.basic.as_ref().map(|basic| &basic.password),
             self.client.as_ref().map(|client| &client.secret),
+            application.map(|application| &application.secret),
+            application.and_then(|application| Some(&application.other.as_ref()?.secret)),
             self.bearer.as_ref(),
             self.credential.pin.as_ref(),
             otp,
@@ -276,6 +307,12 @@ impl Settings {
         ];
         for secret in secrets.into_iter().flatten() {
             secret.resolve(directory)?;
+        }
+        if let Some(application) = &mut self.application {
+            application.secret.resolve(directory)?;
+            if let Some(other) = &mut application.other {
+                other.secret.resolve(directory)?;
+            }
         }
         Ok(())
     }

@@ -21,13 +21,17 @@ pub(crate) async fn subject() -> Subject {
         .map(|key| bed.credential(&holder, &otp.id, &KeySpec { key, multisign: 5 }));
     let client = bed.client();
     bed.link(&client, &holder);
+    let registration = "name = \"Wallet\"\nredirect_uris = [\"https://app.example/cb?x=1\"]";
+    let [application, other] = [(); 2].map(|()| bed.client_from(registration));
     let settings = made.each_ref().map(|credential| {
-        let text = settings(&bed, &holder, &client, credential);
+        let text = settings(&bed, &holder, [&client, &application, &other], credential);
         PathBuf::from(bed.secret_file(&text))
     });
     let secrets = vec![
         holder.password.clone(),
         client.secret.clone(),
+        application.secret.clone(),
+        other.secret.clone(),
         made[0].pin.clone(),
         made[1].pin.clone(),
     ];
@@ -38,7 +42,12 @@ pub(crate) async fn subject() -> Subject {
     }
 }
 
-fn settings(bed: &TestBed, holder: &Holder, client: &Client, credential: &Credential) -> String {
+fn settings(
+    bed: &TestBed,
+    holder: &Holder,
+    [client, application, other]: [&Client; 3],
+    credential: &Credential,
+) -> String {
     let authority = bed.api().authority().to_owned();
     format!(
         r#"
@@ -54,6 +63,11 @@ fn settings(bed: &TestBed, holder: &Holder, client: &Client, credential: &Creden
         id = "{client}"
         secret = "{secret}"
         user_id = "{user}"
+        [application]
+        id = "{application}"
+        secret = "{application_secret}"
+        redirect_uri = "https://app.example/cb?x=1"
+        other = {{ id = "{other}", secret = "{other_secret}" }}
         [credential]
         id = "{credential}"
         pin = "{pin}"
@@ -68,6 +82,10 @@ fn settings(bed: &TestBed, holder: &Holder, client: &Client, credential: &Creden
         password = holder.password,
         client = client.id,
         secret = client.secret,
+        application = application.id,
+        application_secret = application.secret,
+        other = other.id,
+        other_secret = other.secret,
         credential = credential.id,
         pin = credential.pin,
     )

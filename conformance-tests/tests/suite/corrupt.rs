@@ -3,6 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use conformance_tests::suite::Answer;
 use serde_json::Value;
+use url::Url;
 
 /// Which answer, counted from the last, and what happens to it.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub(crate) enum Change {
     DropHeader(String),
     /// A header has this value.
     Header(String, String),
+    /// A parameter of the address that the browser is sent to has this value, or is not there.
+    Parameter(String, Option<String>),
 }
 
 impl Corruption {
@@ -56,6 +59,8 @@ impl Corruption {
             "flip" => Change::Flip(rest.to_owned()),
             "no-header" => Change::DropHeader(rest.to_owned()),
             "header" => Change::Header(pair().0.to_owned(), pair().1.to_owned()),
+            "parameter" => Change::Parameter(pair().0.to_owned(), Some(pair().1.to_owned())),
+            "no-parameter" => Change::Parameter(rest.to_owned(), None),
             other => panic!("no corruption '{other}'"),
         };
         Self {
@@ -110,12 +115,23 @@ impl Corruption {
                 *member = Value::String(STANDARD.encode(octets));
             }),
             Change::DropHeader(name) => answer.headers.retain(|(found, _)| found != name),
-            Change::Header(name, value) => {
-                answer.headers.retain(|(found, _)| found != name);
-                answer.headers.push((name.clone(), value.clone()));
+            Change::Header(name, value) => put_header(answer, name, value.clone()),
+            Change::Parameter(name, value) => {
+                let location = answer.header("location").unwrap();
+                let mut url = Url::parse(location).unwrap();
+                let pairs = url.query_pairs().into_owned();
+                let mut pairs: Vec<_> = pairs.filter(|(found, _)| found != name).collect();
+                pairs.extend(value.clone().map(|value| (name.clone(), value)));
+                url.query_pairs_mut().clear().extend_pairs(pairs);
+                put_header(answer, "location", url.into());
             }
         }
     }
+}
+
+fn put_header(answer: &mut Answer, name: &str, value: String) {
+    answer.headers.retain(|(found, _)| found != name);
+    answer.headers.push((name.to_owned(), value));
 }
 
 fn edit(answer: &mut Answer, change: impl FnOnce(&mut Value)) {

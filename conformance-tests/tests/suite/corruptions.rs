@@ -22,8 +22,14 @@ pub(crate) fn corruptions_of(id: &str, record: &Record) -> Vec<Corruption> {
     });
     let own: Vec<_> = own.map(|(_, text)| text).collect();
     let last = record.exchanges.iter().rfind(|exchange| !exchange.shared);
-    if own.is_empty() && last.is_some_and(|exchange| exchange.answer.status >= 400) {
-        return refusal(0, "exact");
+    if let (true, Some(last)) = (own.is_empty(), last) {
+        if last.answer.status >= 400 {
+            return refusal(0, "exact");
+        }
+        let location = last.answer.header("location").unwrap_or_default();
+        if location.contains("error=") {
+            return sent_back();
+        }
     }
     own.into_iter().flat_map(parsed).collect()
 }
@@ -37,6 +43,30 @@ fn parsed(line: &str) -> Vec<Corruption> {
         "exact" | "coded" | "loose" => refusal(back.parse().unwrap(), word),
         _ => vec![Corruption::parse(line)],
     }
+}
+
+/// A page in its place, a failure of the server, another address; another error or none; a code beside it; no state or another; another issuer.
+fn sent_back() -> Vec<Corruption> {
+    let parameter = |name: &str, value: Option<&str>| {
+        Change::Parameter(name.to_owned(), value.map(str::to_owned))
+    };
+    let changes = [
+        Change::Success(String::new()),
+        Change::Status(500),
+        Change::Header("location".to_owned(), "/authorize".to_owned()),
+        parameter("error", None),
+        parameter("error", Some("other")),
+        parameter("code", Some("x")),
+        parameter("state", None),
+        parameter("state", Some("other")),
+        parameter("iss", None),
+        parameter("iss", Some("https://other.example")),
+    ];
+    let back = 0;
+    changes
+        .into_iter()
+        .map(|change| Corruption { back, change })
+        .collect()
 }
 
 /// A success in its place, a failure of the server, no error body, another code, another description.

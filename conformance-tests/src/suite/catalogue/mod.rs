@@ -7,6 +7,10 @@ mod extend;
 mod info;
 mod list;
 mod login;
+mod metadata;
+mod oauth_authorize;
+mod oauth_details;
+mod oauth_push;
 mod oauth_revoke;
 mod revoke;
 mod sign_doc;
@@ -42,6 +46,10 @@ pub fn catalogue() -> Vec<Check> {
     }
     sign_doc::checks(&mut checks);
     sign_polling::checks(&mut checks);
+    metadata::checks(&mut checks);
+    oauth_authorize::checks(&mut checks);
+    oauth_push::checks(&mut checks);
+    oauth_details::checks(&mut checks);
     token::checks(&mut checks);
     oauth_revoke::checks(&mut checks);
     checks
