@@ -19,6 +19,8 @@ use super::{
 #[derive(Clone, Debug)]
 pub(super) struct Asking {
     fields: Vec<(String, String)>,
+    /// What answers its code_challenge.
+    pub(super) verifier: String,
 }
 
 impl Asking {
@@ -31,6 +33,19 @@ impl Asking {
     pub(super) fn without(mut self, name: &str) -> Self {
         self.fields.retain(|(known, _)| known != name);
         self
+    }
+
+    /// Nothing but the name of this request, which was pushed.
+    pub(super) fn named(self, name: &str) -> Self {
+        let client = self
+            .fields
+            .into_iter()
+            .filter(|(name, _)| name == "client_id");
+        Self {
+            fields: client.collect(),
+            verifier: self.verifier,
+        }
+        .with("request_uri", name)
     }
 
     /// With one more parameter, whether it is there already or not.
@@ -56,7 +71,7 @@ impl Context<'_> {
     pub(super) fn asking(&self) -> Result<Asking, Stop> {
         let application = self.application()?;
         let verifier = BASE64_URL_SAFE_NO_PAD.encode(self.random());
-        let challenge = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(&verifier));
+        let challenge = challenge(&verifier);
         let fields = [
             ("response_type", "code"),
             ("client_id", &application.id),
@@ -69,6 +84,7 @@ impl Context<'_> {
         let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Ok(Asking {
             fields: fields.into(),
+            verifier,
         })
     }
 
@@ -110,12 +126,18 @@ impl Context<'_> {
 
     /// Sends the browser to oauth2/authorize.
     pub(super) async fn ask(&self, asking: &Asking) -> Result<Answer, Stop> {
-        let mut url = self.oauth("authorize")?.url;
+        self.send(Request::get(self.address(asking)?)).await
+    }
+
+    /// The address of oauth2/authorize with this request.
+    pub(super) fn address(&self, asking: &Asking) -> Result<String, Stop> {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(asking.pairs());
-        url += "?";
-        url += &query.finish();
-        self.send(Request::get(url)).await
+        Ok(format!(
+            "{}?{}",
+            self.oauth("authorize")?.url,
+            query.finish()
+        ))
     }
 
     /// Pushes a request, as the application.
@@ -149,9 +171,8 @@ impl Context<'_> {
 
     /// Sends the browser to oauth2/authorize with the name of a pushed request.
     pub(super) async fn pick_up(&self, client: &str, name: &str) -> Result<Answer, Stop> {
-        let named = Asking { fields: Vec::new() };
-        let named = named.with("client_id", client).with("request_uri", name);
-        self.ask(&named).await
+        let asking = self.asking()?.with("client_id", client);
+        self.ask(&asking.named(name)).await
     }
 
     /// Where the answer sends the browser back to the application: the parameters of the address.
@@ -169,6 +190,9 @@ impl Context<'_> {
         let url = url.map_err(|_| broken(format!("Location is no URL: {location}")))?;
         let mut found = BTreeMap::<String, Vec<String>>::new();
         for (name, value) in url.query_pairs() {
+            if name == "code" && value.len() > 5 {
+                self.session.secrets.borrow_mut().push(value.to_string());
+            }
             let values = found.entry(name.into_owned()).or_default();
             values.push(value.into_owned());
         }
@@ -242,7 +266,7 @@ impl Context<'_> {
     }
 
     /// The answer says who gave it, where the metadata promises it (RFC 9207 2).
-    fn names_issuer(&self, back: &BTreeMap<String, Vec<String>>) -> Verdict {
+    pub(super) fn names_issuer(&self, back: &BTreeMap<String, Vec<String>>) -> Verdict {
         let metadata = self.session.facts(V2).metadata;
         let promised = metadata.get("authorization_response_iss_parameter_supported");
         if promised != Some(&Value::Bool(true)) {
@@ -258,6 +282,11 @@ impl Context<'_> {
 
 /// What every request has for `state`.
 pub(super) const STATE: &str = "af0ifjsldkj";
+
+/// The challenge of a verifier, by S256 (RFC 7636 4.2).
+pub(super) fn challenge(verifier: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(verifier))
+}
 
 /// Base64 as URLs have it (CSC API v1 8.3.2).
 pub(super) fn url_safe(base64: &str) -> String {

@@ -85,8 +85,16 @@ pub(super) enum Need {
     Metadata,
     /// The code flow: `authType` has it and the settings have an application.
     Application,
+    /// Tokens may be bound to a key by DPoP, with ES256.
+    Dpop,
+    /// Somebody answers the pages, as the settings describe.
+    Pages,
+    /// The settings say which button says no.
+    Refuse,
     /// v1 is served as well.
     V1,
+    /// The application may name an account.
+    Account,
     /// The application and another client.
     OtherClient,
     /// Requests may be pushed.
@@ -115,6 +123,8 @@ pub(super) enum Need {
     Multisign(u64),
     /// The key is an RSA key.
     Rsa,
+    /// A credential that may be locked for good.
+    Sacrifice,
     /// `allow.wrong_factors` is set.
     WrongFactors,
 }

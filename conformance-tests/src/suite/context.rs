@@ -353,7 +353,8 @@ pub(super) fn set(body: &mut Value, name: &str, value: Value) {
     }
 }
 
-fn put_factors(
+/// Puts these factors into the body of credentials/authorize, as the version has them.
+pub(super) fn put_factors(
     version: Version,
     subject: &Subject,
     body: &mut Value,

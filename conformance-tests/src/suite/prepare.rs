@@ -134,6 +134,16 @@ impl Context<'_> {
         })
     }
 
+    /// An address as the server calls it, where the settings know another way there.
+    pub(super) fn public(&self, url: &str) -> String {
+        let here = self.session.settings.server.oauth2.as_deref();
+        let rest = here.and_then(|here| url.strip_prefix(here.trim_end_matches('/')));
+        match (rest, self.issuer()) {
+            (Some(rest), Some(issuer)) => format!("{issuer}{rest}"),
+            _ => url.to_owned(),
+        }
+    }
+
     /// The metadata under one of its names (RFC 8414 3.1): the name stands between host and path.
     pub(super) async fn metadata(&self, name: &str) -> Result<Answer, Stop> {
         let base = self.session.settings.server.oauth2.clone();
@@ -171,7 +181,7 @@ impl Context<'_> {
     }
 
     /// credentials/info with everything it tells, or with what the server can tell.
-    async fn look_at(&self, version: Version, id: &str) -> Result<Subject, Stop> {
+    pub(super) async fn look_at(&self, version: Version, id: &str) -> Result<Subject, Stop> {
         let body = json!({"credentialID": id, "certificates": "chain", "authInfo": true});
         let answer = self.call(version, "credentials/info", &body).await?;
         if answer.status != 200 {

@@ -16,6 +16,8 @@ pub struct Session {
     /// The settings.
     pub settings: Settings,
     pub(super) facts: RefCell<BTreeMap<&'static str, Facts>>,
+    /// Cookies of the person's browser.
+    pub(super) cookies: RefCell<BTreeMap<String, String>>,
     /// Secrets seen on the wire, so that no report shows them.
     pub(super) secrets: RefCell<Vec<String>>,
 }
@@ -69,6 +71,7 @@ impl Session {
         Self {
             settings,
             facts: RefCell::default(),
+            cookies: RefCell::default(),
             secrets: RefCell::new(secrets),
         }
     }
@@ -150,9 +153,36 @@ impl Session {
                 facts.offers("oauth2code") && settings.application.is_some(),
                 "authType has no oauth2code, or the settings no [application]".to_owned(),
             ),
+            Need::Dpop => {
+                let listed = facts.metadata.get("dpop_signing_alg_values_supported");
+                let listed = listed.and_then(Value::as_array);
+                let known = |all: &Vec<Value>| all.iter().any(|name| name == "ES256");
+                (
+                    listed.is_some_and(known),
+                    "the metadata lists no ES256 for DPoP".to_owned(),
+                )
+            }
+            Need::Pages => (
+                settings.pages.is_some(),
+                "[pages] is not set: nobody answers the pages".to_owned(),
+            ),
+            Need::Refuse => (
+                settings
+                    .pages
+                    .as_ref()
+                    .is_some_and(|pages| pages.refuse.is_some()),
+                "pages.refuse is not set".to_owned(),
+            ),
             Need::V1 => (
                 settings.base(Version::V1).is_some(),
                 "server.v1 is not set".to_owned(),
+            ),
+            Need::Account => (
+                settings
+                    .application
+                    .as_ref()
+                    .is_some_and(|application| application.account.is_some()),
+                "application.account is not set".to_owned(),
             ),
             Need::OtherClient => (
                 settings
@@ -217,6 +247,10 @@ impl Session {
             Need::Rsa => (
                 has(|subject| subject.key == KeyKind::Rsa),
                 "the key is no RSA key".to_owned(),
+            ),
+            Need::Sacrifice => (
+                !settings.sacrifice.is_empty(),
+                "[[sacrifice]] is not set: no credential may be locked".to_owned(),
             ),
             Need::WrongFactors => (
                 settings.allow.wrong_factors,

@@ -3,6 +3,7 @@
 //! `conformance-tests/csc-conformance.toml` is the commented reference.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -26,6 +27,9 @@ pub struct Settings {
     /// An OAuth client that sends people to the authorization server.
     #[serde(default)]
     pub application: Option<Application>,
+    /// How a person answers the pages of the authorization server.
+    #[serde(default)]
+    pub pages: Option<Pages>,
     /// A service token got elsewhere.
     #[serde(default)]
     pub bearer: Option<Secret>,
@@ -38,6 +42,9 @@ pub struct Settings {
     /// What may be done to the credential.
     #[serde(default)]
     pub allow: Allow,
+    /// Credentials that may be locked for good: the first for v1, the last for v2.
+    #[serde(default)]
+    pub sacrifice: Vec<Sacrifice>,
 }
 
 /// Where the server is.
@@ -91,6 +98,9 @@ pub struct Application {
     pub secret: Secret,
     /// A registered `redirect_uri`; it is looked at and never called.
     pub redirect_uri: String,
+    /// An account that the server knows, for `account_token`.
+    #[serde(default)]
+    pub account: Option<String>,
     /// Another client, for what must not be another's.
     #[serde(default)]
     pub other: Option<Other>,
@@ -104,6 +114,45 @@ pub struct Other {
     pub id: String,
     /// `client_secret`.
     pub secret: Secret,
+}
+
+/// How a person answers the pages of the authorization server: the forms that come, and what is filled in.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pages {
+    /// `{user}` of the steps.
+    pub user: String,
+    /// `{password}` of the steps.
+    pub password: Secret,
+    /// The button that says no, `name=value`.
+    #[serde(default)]
+    pub refuse: Option<String>,
+    /// What is done with the forms; the first step that fits is taken, each once a request.
+    pub steps: Vec<Step>,
+}
+
+/// What is done with a form.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// The form has all of these: `name` of a field, or `name=value` of a field or button.
+    pub has: Vec<String>,
+    /// Fields and what is typed into them: a text, `{user}`, `{password}`, `{pin}` or `{code}`.
+    #[serde(default)]
+    pub fill: BTreeMap<String, String>,
+    /// The button that is pressed, `name=value`.
+    #[serde(default)]
+    pub press: Option<String>,
+}
+
+impl Step {
+    /// Nothing but a button.
+    pub(super) fn pressing(button: &str) -> Self {
+        Self {
+            press: Some(button.to_owned()),
+            ..Self::default()
+        }
+    }
 }
 
 /// What to sign with.
@@ -162,6 +211,16 @@ pub enum Otp {
 pub struct Allow {
     /// Give a wrong PIN and a wrong code, a few times, always followed by the right ones.
     pub wrong_factors: bool,
+}
+
+/// A credential that may be locked for good.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sacrifice {
+    /// `credentialID`.
+    pub id: String,
+    /// Its PIN.
+    pub pin: Secret,
 }
 
 /// A secret: the value itself, a file, or a variable of the environment.
@@ -275,13 +334,16 @@ impl Settings {
         let secrets = [
             self.basic.as_ref().map(|basic| &basic.password),
             self.client.as_ref().map(|client| &client.secret),
+            self.pages.as_ref().map(|pages| &pages.password),
             application.map(|application| &application.secret),
             application.and_then(|application| Some(&application.other.as_ref()?.secret)),
             self.bearer.as_ref(),
             self.credential.pin.as_ref(),
             otp,
         ];
-        secrets.into_iter().flatten().map(Secret::value)
+        let sacrifices = self.sacrifice.iter().map(|one| &one.pin);
+        let secrets = secrets.into_iter().flatten().chain(sacrifices);
+        secrets.map(Secret::value)
     }
 
     fn resolve(&mut self, directory: &Path) -> Result<(), String> {
@@ -307,6 +369,12 @@ impl Settings {
         ];
         for secret in secrets.into_iter().flatten() {
             secret.resolve(directory)?;
+        }
+        for sacrifice in &mut self.sacrifice {
+            sacrifice.pin.resolve(directory)?;
+        }
+        if let Some(pages) = &mut self.pages {
+            pages.password.resolve(directory)?;
         }
         if let Some(application) = &mut self.application {
             application.secret.resolve(directory)?;

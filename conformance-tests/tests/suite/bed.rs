@@ -19,12 +19,26 @@ pub(crate) async fn subject() -> Subject {
     let otp = bed.mail_otp(&holder);
     let made = ["p256", "rsa-3072"]
         .map(|key| bed.credential(&holder, &otp.id, &KeySpec { key, multisign: 5 }));
+    let lost = [(); 2].map(|()| {
+        let spec = KeySpec {
+            key: "p256",
+            multisign: 1,
+        };
+        bed.credential(&holder, &otp.id, &spec)
+    });
     let client = bed.client();
     bed.link(&client, &holder);
-    let registration = "name = \"Wallet\"\nredirect_uris = [\"https://app.example/cb?x=1\"]";
+    let registration = r#"
+        name = "Wallet"
+        redirect_uris = ["https://app.example/cb?x=1"]
+        grants = ["authorization_code", "refresh_token"]
+    "#;
     let [application, other] = [(); 2].map(|()| bed.client_from(registration));
     let settings = made.each_ref().map(|credential| {
-        let text = settings(&bed, &holder, [&client, &application, &other], credential);
+        let mut text = settings(&bed, &holder, [&client, &application, &other], credential);
+        for Credential { id, pin, .. } in &lost {
+            text += &format!("[[sacrifice]]\nid = \"{id}\"\npin = \"{pin}\"\n");
+        }
         PathBuf::from(bed.secret_file(&text))
     });
     let secrets = vec![
@@ -67,7 +81,25 @@ fn settings(
         id = "{application}"
         secret = "{application_secret}"
         redirect_uri = "https://app.example/cb?x=1"
+        account = "{user}"
         other = {{ id = "{other}", secret = "{other_secret}" }}
+        [pages]
+        user = "{user}"
+        password = "{password}"
+        refuse = "act=refuse"
+        [[pages.steps]]
+        has = ["user", "password"]
+        fill = {{ user = "{{user}}", password = "{{password}}" }}
+        [[pages.steps]]
+        has = ["act=allow"]
+        press = "act=allow"
+        [[pages.steps]]
+        has = ["pin", "code"]
+        fill = {{ pin = "{{pin}}", code = "{{code}}" }}
+        press = "act=sign"
+        [[pages.steps]]
+        has = ["certificate", "act=send"]
+        press = "act=send"
         [credential]
         id = "{credential}"
         pin = "{pin}"

@@ -31,6 +31,8 @@ pub(crate) enum Change {
     Swap(String),
     /// A base64 member, by JSON pointer, has one bit changed.
     Flip(String),
+    /// A base64 member, by JSON pointer, has one bit of its last octet changed: in a CMS that is the signature.
+    FlipEnd(String),
     /// A header is not there.
     DropHeader(String),
     /// A header has this value.
@@ -56,6 +58,7 @@ impl Corruption {
             "drop" => Change::Drop(rest.to_owned()),
             "set" => Change::Set(pair().0.to_owned(), serde_json::from_str(pair().1).unwrap()),
             "swap" => Change::Swap(rest.to_owned()),
+            "flip-end" => Change::FlipEnd(rest.to_owned()),
             "flip" => Change::Flip(rest.to_owned()),
             "no-header" => Change::DropHeader(rest.to_owned()),
             "header" => Change::Header(pair().0.to_owned(), pair().1.to_owned()),
@@ -112,6 +115,12 @@ impl Corruption {
                 let mut octets = STANDARD.decode(member.as_str().unwrap()).unwrap();
                 let middle = octets.len() / 2;
                 octets[middle] ^= 1;
+                *member = Value::String(STANDARD.encode(octets));
+            }),
+            Change::FlipEnd(pointer) => edit(answer, |body| {
+                let member = body.pointer_mut(pointer).unwrap();
+                let mut octets = STANDARD.decode(member.as_str().unwrap()).unwrap();
+                *octets.last_mut().unwrap() ^= 1;
                 *member = Value::String(STANDARD.encode(octets));
             }),
             Change::DropHeader(name) => answer.headers.retain(|(found, _)| found != name),

@@ -383,7 +383,7 @@ fn auth_data(chapter: &mut Chapter<'_>) {
 }
 
 /// A factor of the same form that is wrong.
-fn another(value: &str) -> String {
+pub(super) fn another(value: &str) -> String {
     let first = match value.starts_with('7') {
         true => '3',
         false => '7',

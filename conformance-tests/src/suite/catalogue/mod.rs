@@ -1,15 +1,23 @@
 //! The checks: one file a method, in the order of the specification.
 
+mod account_token;
 mod authorize;
+mod authorize_check;
+mod certified;
 mod challenge;
 mod credential;
+mod credential_token;
 mod extend;
 mod info;
 mod list;
+mod locking;
 mod login;
 mod metadata;
 mod oauth_authorize;
+mod oauth_code;
 mod oauth_details;
+mod oauth_dpop;
+mod oauth_order;
 mod oauth_push;
 mod oauth_revoke;
 mod revoke;
@@ -17,6 +25,7 @@ mod sign_doc;
 mod sign_hash;
 mod sign_polling;
 mod timestamp;
+mod timestamp_token;
 mod token;
 mod transport;
 
@@ -39,17 +48,25 @@ pub fn catalogue() -> Vec<Check> {
         list::checks(version, &mut checks);
         credential::checks(version, &mut checks);
         authorize::checks(version, &mut checks);
+        locking::checks(version, &mut checks);
         challenge::checks(version, &mut checks);
         extend::checks(version, &mut checks);
         sign_hash::checks(version, &mut checks);
         timestamp::checks(version, &mut checks);
+        timestamp_token::checks(version, &mut checks);
     }
+    certified::checks(&mut checks);
+    authorize_check::checks(&mut checks);
     sign_doc::checks(&mut checks);
     sign_polling::checks(&mut checks);
     metadata::checks(&mut checks);
     oauth_authorize::checks(&mut checks);
     oauth_push::checks(&mut checks);
     oauth_details::checks(&mut checks);
+    account_token::checks(&mut checks);
+    oauth_code::checks(&mut checks);
+    credential_token::checks(&mut checks);
+    oauth_dpop::checks(&mut checks);
     token::checks(&mut checks);
     oauth_revoke::checks(&mut checks);
     checks

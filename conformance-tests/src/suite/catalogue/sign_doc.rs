@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         check::{Check, Need, Stop, V2, Verdict, broken, must},
+        cms::Signed,
         context::{Context, Document, set},
         refusal::{any, list, text},
         wire::Answer,
@@ -26,6 +27,43 @@ fn order(context: &Context<'_>, sad: &str, documents: &[Document]) -> Result<Val
 async fn idle(context: &Context<'_>) -> Result<Value, Stop> {
     let sad = context.idle_sad(V2).await?;
     order(context, &sad.value, &sad.documents)
+}
+
+/// Each signature is a CMS over its document, by the certificate's key.
+fn verify(context: &Context<'_>, answer: &Answer, documents: &[Document], inside: bool) -> Verdict {
+    let body = answer.ok()?;
+    let member = match inside {
+        true => "/DocumentWithSignature",
+        false => "/SignatureObject",
+    };
+    let found = list(&body, member)?;
+    let count = (documents.len(), found.len());
+    must!(
+        count.0 == count.1,
+        "{} documents, {} signatures",
+        count.0,
+        count.1
+    );
+    let certificates = context.subject(V2)?.certificates;
+    let certificate = certificates.first();
+    let certificate = certificate.ok_or_else(|| broken("credentials/info gave no certificate"))?;
+    for (signature, document) in found.iter().zip(documents) {
+        let der = STANDARD.decode(signature.as_str().unwrap_or_default());
+        let der = der.map_err(|error| broken(format!("{member}: no base64: {error}")))?;
+        let signed = Signed::read(&der)?;
+        let expected = inside.then(|| document.bytes().to_vec());
+        must!(
+            signed.content() == expected,
+            "the document is {} the signature",
+            if inside { "not in" } else { "in" }
+        );
+        must!(
+            signed.certificates().contains(certificate),
+            "the signer's certificate is not in the signature"
+        );
+        signed.verify(certificate, document.bytes())?;
+    }
+    Ok(())
 }
 
 /// As many signatures as documents, each DER in base64.
@@ -72,7 +110,11 @@ pub(super) fn checks(checks: &mut Vec<Check>) {
                 set(entry, "signed_envelope_property", json!(envelope));
             }
             let answer = context.call(V2, METHOD, &order).await?;
-            signatures(&answer, 1)
+            match envelope {
+                Some("Attached") => verify(context, &answer, &documents, true),
+                Some(_) => verify(context, &answer, &documents, false),
+                None => signatures(&answer, 1),
+            }
         });
     }
     let title = "a document nobody approved is not signed";
