@@ -251,7 +251,7 @@ async fn what_a_sad_that_goes_on_approved_may_be_signed_at_the_same_time() {
         api.call(V2, "signatures/signHash", &token, order).await
     };
 
-    for answer in join_all(hashes.into_iter().map(sign)).await {
+    for answer in join_all(hashes.into_iter().map(&sign)).await {
         answer.ok();
     }
 

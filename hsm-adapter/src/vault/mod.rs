@@ -95,7 +95,7 @@ pub struct SealedKey {
     /// Identity, what judges PIN and PUK, certificate and status in canonical form, as the service stores them.
     #[serde(with = "octets")]
     pub record: Vec<u8>,
-    /// HMAC(record-mac/vN, record), checked whenever the key is opened.
+    /// HMAC(record-mac/vN, record): whenever the key is opened it must have been right for this very record.
     #[serde(with = "octets")]
     pub record_mac: Vec<u8>,
 }
