@@ -169,6 +169,7 @@ impl Flow {
         {
             Ok(Granted::Credential { traded, .. }) => traded.token.sad,
             Ok(Granted::Service(_)) => panic!("a service token"),
+            Ok(Granted::Life { .. }) => panic!("another token"),
             Err(error) => panic!("{error}"),
         }
     }
