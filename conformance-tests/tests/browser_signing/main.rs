@@ -9,6 +9,7 @@
 mod application;
 mod life;
 mod states;
+mod words;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use conformance_tests::{

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use conformance_tests::{
-    Browser, Credential, Key, KeySpec, Look, Scheme, Signer, Token, V1, assert_signs, digest,
+    Browser, Credential, Key, KeySpec, Look, Scheme, Signer, Token, V1, V2, assert_signs, digest,
     digests, register_secret, shared,
 };
 use serde_json::json;
@@ -13,88 +13,7 @@ use serde_json::json;
 use crate::{
     DARK,
     application::{Application, SHA256, certificate, details, details_of, log_in},
-};
-
-/// The words of the page's states in one language.
-struct Words {
-    asks: &'static str,
-    send: &'static str,
-    sent: &'static str,
-    go_on: &'static str,
-    code: &'static str,
-    sign: &'static str,
-    refuse: &'static str,
-    back: &'static str,
-    no_pin: &'static str,
-    no_code: &'static str,
-    no_try: &'static str,
-    wrong_pin: &'static str,
-    one_pin_left: &'static str,
-    pin_locked: &'static str,
-    wrong_code: &'static str,
-    one_code_left: &'static str,
-    codes_locked: &'static str,
-    codes_locked_until: &'static str,
-    choose: &'static str,
-    another: &'static str,
-    of_app: &'static str,
-    of_token: &'static str,
-    ended: &'static str,
-    do_not_allow: &'static str,
-}
-
-const ITALIAN: Words = Words {
-    asks: "chiede di firmare 1 documento",
-    send: "Inviami il codice",
-    sent: "Codice inviato",
-    go_on: "Continua",
-    code: "Codice",
-    sign: "Firma 1 documento",
-    refuse: "Non firmare",
-    back: "Torna all'applicazione",
-    no_pin: "Controlli il PIN",
-    no_code: "Controlli il codice",
-    no_try: "Questo tentativo non conta.",
-    wrong_pin: "PIN errato",
-    one_pin_left: "Resta un tentativo, poi il PIN si blocca.",
-    pin_locked: "PIN bloccato",
-    wrong_code: "Codice errato o scaduto",
-    one_code_left: "Resta un tentativo, poi i codici si bloccano per un po'.",
-    codes_locked: "Codici bloccati",
-    codes_locked_until: "Troppi codici errati: per 1 minuto non se ne accettano.",
-    choose: "Scelga un certificato",
-    another: "Scegli un altro certificato",
-    of_app: "Dalla sua app di autenticazione.",
-    of_token: "Dal suo dispositivo.",
-    ended: "La richiesta è terminata",
-    do_not_allow: "Non consentire",
-};
-
-const ENGLISH: Words = Words {
-    asks: "asks you to sign 1 document",
-    send: "Send me the code",
-    sent: "Code sent",
-    go_on: "Continue",
-    code: "Code",
-    sign: "Sign 1 document",
-    refuse: "Do not sign",
-    back: "Back to the application",
-    no_pin: "Check the PIN",
-    no_code: "Check the code",
-    no_try: "This try does not count.",
-    wrong_pin: "Wrong PIN",
-    one_pin_left: "One try is left, then the PIN locks.",
-    pin_locked: "PIN locked",
-    wrong_code: "Wrong or expired code",
-    one_code_left: "One try is left, then codes lock for a while.",
-    codes_locked: "Codes locked",
-    codes_locked_until: "Too many wrong codes: none is accepted for 1 minute.",
-    choose: "Choose a certificate",
-    another: "Choose another certificate",
-    of_app: "From your authenticator app.",
-    of_token: "From your token.",
-    ended: "The request has ended",
-    do_not_allow: "Do not allow",
+    words::{ENGLISH, ITALIAN, Words},
 };
 
 /// A phone in Italian, a computer in English.
@@ -421,4 +340,48 @@ async fn an_application_that_wants_access_is_refused_as_easily_as_allowed() {
     assert_eq!(answer["error"], "access_denied");
     assert!(!answer.contains_key("code"), "{answer:?}");
     browser.assert_quiet().await;
+}
+
+/// What a mail leads to (credentials/authorize of an `implicit` credential).
+#[tokio::test]
+async fn a_question_out_of_a_mail_looks_and_speaks_as_the_signing_page() {
+    let bed = shared().await;
+    for (look, w) in LOOKS {
+        let spec = KeySpec {
+            key: "p256",
+            multisign: 1,
+        };
+        let signer = bed.signer_as("implicit", &spec).await;
+        let body = json!({
+            "credentialID": signer.credential.id, "numSignatures": 1, "hashes": digests(&[digest("lease")]),
+            "hashAlgorithmOID": SHA256, "description": "A lease <b>of</b> flat 4", "authData": [],
+        });
+        let asked = signer.call(V2, "credentials/authorize", body).await;
+        assert_eq!(asked.status, 202, "{}", asked.text);
+        let browser = Browser::open(bed.api().authority(), look).await;
+        let screen = if look.phone {
+            "it-phone"
+        } else {
+            "en-desktop-dark"
+        };
+        browser.goto(&signer.holder.next_link().await).await;
+        browser.sees(w.asks).await;
+        browser.says("A lease <b>of</b> flat 4").await;
+        browser.assert_accessible().await;
+        browser.shot(&format!("question-{screen}")).await;
+        browser.press(w.send).await;
+        browser.says(w.sent).await;
+        signer.holder.next_code().await;
+        browser.fill("PIN", "1234").await;
+        browser.fill(w.code, "00000000").await;
+        browser.press(w.sign).await;
+        browser.says(w.no_pin).await;
+        browser.assert_accessible().await;
+        browser.shot(&format!("question-no-pin-{screen}")).await;
+        assert_eq!(failures(&signer), counts("0", "0"));
+        browser.press(w.refuse).await;
+        browser.sees(w.refused).await;
+        browser.assert_accessible().await;
+        browser.assert_quiet().await;
+    }
 }
