@@ -265,6 +265,33 @@ async fn the_record_of_the_ceremony_is_the_same_whenever_it_is_printed() {
     assert!(!refused.success, "{}", refused.stdout);
 }
 
+#[tokio::test]
+async fn every_slot_is_listed_with_its_sessions() {
+    let (bed, _one) = bed().await;
+    let list = |rules: &[&str]| {
+        bed.rules(rules);
+        let run = bed.terminal(None, &["slot", "list"], &[]);
+        bed.rules(&[]);
+        assert!(run.success, "{}{}", run.stdout, run.stderr);
+        run.stdout
+    };
+
+    let well = list(&[]);
+    // CKR_DEVICE_REMOVED.
+    let ill = list(&["C_OpenSession fail 0x32"]);
+
+    for (slot, role) in [("csc-holder", "holder"), ("csc-issuer", "issuer")] {
+        let line = |listed: &str| {
+            let begins = format!("{slot}: {role}, profile softhsm2, weight 1, ");
+            let line = listed.lines().find(|line| line.starts_with(&begins));
+            line.unwrap_or_else(|| panic!("no {slot}: {listed}"))
+                .to_owned()
+        };
+        assert!(line(&well).ends_with(": 4 of 4 sessions"), "{well}");
+        assert!(!line(&ill).contains("of 4 sessions"), "{ill}");
+    }
+}
+
 /// The SubjectPublicKeyInfo of a certificate, DER.
 fn public_key_of(pem: &str) -> Vec<u8> {
     let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).expect("it is PEM");

@@ -98,15 +98,23 @@ async fn measurements(State(admin): State<Admin>) -> String {
         metrics::gauge!("csc_hsm_jobs_waiting", "slot" => slot).set(state.waiting as f64);
         metrics::gauge!("csc_hsm_open_keys", "slot" => slot).set(state.open_keys as f64);
     }
-    for (slot, process) in [
-        ("holder", admin.parts.vault.process()),
-        ("issuer", admin.parts.issuer.process()),
-    ] {
-        let Some(process) = process else { continue };
-        metrics::gauge!("csc_hsm_process_memory_bytes", "slot" => slot).set(process.memory as f64);
+    let of_holders = admin.parts.vault.slots().into_iter();
+    let of_issuer = admin.parts.issuer.slots().into_iter();
+    let slots = of_holders.map(|slot| ("holder", slot));
+    for (role, slot) in slots.chain(of_issuer.map(|slot| ("issuer", slot))) {
+        let (name, state) = (slot.name().to_owned(), slot.state());
+        let process = slot.process().state();
+        for (gauge, value) in [
+            ("csc_hsm_slot_sessions", state.sessions as f64),
+            ("csc_hsm_slot_sessions_busy", state.busy as f64),
+            ("csc_hsm_slot_jobs_waiting", state.waiting as f64),
+            ("csc_hsm_process_memory_bytes", process.memory as f64),
+        ] {
+            metrics::gauge!(gauge, "slot" => name.clone(), "role" => role).set(value);
+        }
         for (reason, count) in Reason::ALL.into_iter().zip(process.replaced) {
-            metrics::counter!("csc_hsm_process_replaced_total", "slot" => slot, "reason" => reason.name())
-                .absolute(count);
+            let labels = [("slot", name.clone()), ("reason", reason.name().to_owned())];
+            metrics::counter!("csc_hsm_process_replaced_total", &labels).absolute(count);
         }
     }
     admin.metrics.render()

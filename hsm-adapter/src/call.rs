@@ -12,7 +12,7 @@ use crate::{
     HsmError, Pool, PoolState,
     issuer::{Ensure, IssuerSign, PublicKey},
     pool::{Failure, Session, Speed},
-    process::{ProcessState, Remote},
+    process::{Remote, Spread},
     vault::{
         Authorise, ChangePin, Check, Close, CurrentVersion, DestroySet, DestroyVersion, Device,
         Extend, Generate, Health, Init, JudgePuk, Mac, MacRecord, MakePuk, Masters, OpenKeys,
@@ -45,6 +45,11 @@ pub(crate) trait Call: Serialize + DeserializeOwned + Send + Sync + 'static {
     type Error: Failure + Serialize + DeserializeOwned;
     const SPEED: Speed;
     const IF_LOST: IfLost = IfLost::Again;
+
+    /// Which of several slots has what this call would have to make, by any number that says so every time.
+    fn affinity(&self) -> Option<u64> {
+        None
+    }
 
     /// What needs no session. An answer or refusal ends the call.
     fn at_once(&self, _tools: &Tools) -> Option<Result<Self::Answer, Self::Error>> {
@@ -177,8 +182,8 @@ impl Engine {
 pub(crate) enum Route {
     /// In this process.
     Here(Engine),
-    /// In the process of the module.
-    There(Remote),
+    /// In the processes of modules.
+    There(Spread),
 }
 
 impl Route {
@@ -189,7 +194,7 @@ impl Route {
     {
         match self {
             Self::Here(engine) => engine.call(call).await,
-            Self::There(remote) => remote.call(call).await,
+            Self::There(slots) => slots.call(call).await,
         }
     }
 
@@ -197,21 +202,22 @@ impl Route {
     pub(crate) fn masters(&self) -> &Masters {
         match self {
             Self::Here(engine) => &engine.tools.masters,
-            Self::There(remote) => remote.masters(),
+            Self::There(slots) => slots.masters(),
         }
     }
 
     pub(crate) fn state(&self) -> PoolState {
         match self {
             Self::Here(engine) => engine.state(),
-            Self::There(remote) => remote.state(),
+            Self::There(slots) => slots.state(),
         }
     }
 
-    pub(crate) fn process(&self) -> Option<ProcessState> {
+    /// The slots, when they are in other processes.
+    pub(crate) fn slots(&self) -> Vec<Remote> {
         match self {
-            Self::Here(_) => None,
-            Self::There(remote) => Some(remote.process().state()),
+            Self::Here(_) => Vec::new(),
+            Self::There(slots) => slots.slots().cloned().collect(),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     Digest, HsmError, KeyAlgorithm, Pool, PoolState, Scheme,
     call::{Call, Engine, IfLost, Route, Tools},
     pool::{Session, Speed},
-    process::{ProcessState, Remote},
+    process::{Remote, Spread},
     vault::{Device, Health},
     verify,
 };
@@ -28,7 +28,7 @@ impl Issuer {
     /// Over a slot of a module in a process of its own.
     pub fn remote(slot: Remote) -> Self {
         Self {
-            route: Route::There(slot),
+            route: Route::There(Spread::new(vec![(slot, 1)])),
         }
     }
 
@@ -102,9 +102,9 @@ impl Issuer {
         self.route.state()
     }
 
-    /// The process that has the sessions, when it is not this one.
-    pub fn process(&self) -> Option<ProcessState> {
-        self.route.process()
+    /// The slots, when their sessions are in other processes.
+    pub fn slots(&self) -> Vec<Remote> {
+        self.route.slots()
     }
 }
 

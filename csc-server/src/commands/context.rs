@@ -64,9 +64,16 @@ impl Context {
         if let Some(vault) = self.vault.get() {
             return Ok(vault.clone());
         }
-        let slot = self.open_slot(Role::Holder)?;
-        let vault = Vault::remote(slot, self.stretcher.clone());
+        let slots = self.config.slots(Role::Holder);
+        let opened = slots.map(|slot| Ok((self.open_slot(slot)?, slot.weight)));
+        let opened: Vec<_> = opened.collect::<Result<_>>()?;
+        let vault = Vault::spread(opened, self.stretcher.clone());
         Ok(self.vault.get_or_init(|| vault).clone())
+    }
+
+    /// The sessions of a slot: in the process of its module, which alone reads the PIN and loads the library.
+    pub(super) fn open_slot(&self, slot: &Slot) -> Result<process::Remote> {
+        self.modules.open(&self.config, slot)
     }
 
     /// Refuses to go on where the service was ended (SC-101).
@@ -89,9 +96,29 @@ impl Context {
         Timekeeper::new(store, clock, self.config.clock.clone())
     }
 
-    /// The sessions of a role's slot: in the process of its module, which alone reads the PIN and loads the library.
-    fn open_slot(&self, role: Role) -> Result<process::Remote> {
-        self.modules.open(&self.config, self.slot(role)?)
+    /// Proves that every slot of holders has the same master keys: what one seals, each other opens.
+    pub(super) async fn agree(&self, vault: &Vault) -> Result<()> {
+        let slots = vault.slots();
+        let alone = |slot: &process::Remote| Vault::remote(slot.clone(), self.stretcher());
+        let (here, away): (Vec<_>, Vec<_>) =
+            slots.iter().partition(|slot| slot.state().sessions > 0);
+        for slot in away {
+            tracing::warn!(
+                slot = slot.name(),
+                "no session: its master keys are not compared"
+            );
+        }
+        let Some((first, others)) = here.split_first() else {
+            return Ok(());
+        };
+        for other in others {
+            let agreed = alone(first).agrees_with(&alone(other)).await;
+            agreed.with_context(|| {
+                let (first, other) = (first.name(), other.name());
+                format!("slot '{other}' does not hold the master keys of slot '{first}'")
+            })?;
+        }
+        Ok(())
     }
 
     /// Records that the service starts, and with which configuration (SC-104).
@@ -129,19 +156,27 @@ impl Context {
         if let Some(issuer) = self.issuer.get() {
             return Ok(issuer.clone());
         }
-        let issuer = Issuer::remote(self.open_slot(Role::Issuer)?);
+        let issuer = Issuer::remote(self.open_slot(self.slot(Role::Issuer)?)?);
         Ok(self.issuer.get_or_init(|| issuer).clone())
     }
 
     /// Refuses one token under two names: the keys of holders and those of the provider live apart (SC-21).
     pub(super) async fn apart(&self, vault: &Vault, issuer: &Issuer) -> Result<()> {
-        if vault.device().await? == issuer.device().await? {
-            let (holder, issuer) = (self.slot(Role::Holder)?, self.slot(Role::Issuer)?);
-            bail!(
-                "slot '{}': found the token of slot '{}'; give each slot a token of its own",
-                issuer.name(),
-                holder.name()
-            );
+        let of_issuer = issuer.device().await?;
+        for slot in vault.slots() {
+            if slot.state().sessions == 0 {
+                continue;
+            }
+            let device = Vault::remote(slot.clone(), self.stretcher())
+                .device()
+                .await?;
+            if device == of_issuer {
+                bail!(
+                    "slot '{}': found the token of slot '{}'; give each slot a token of its own",
+                    self.slot(Role::Issuer)?.name(),
+                    slot.name()
+                );
+            }
         }
         Ok(())
     }
@@ -294,7 +329,7 @@ impl Context {
             .context("the configuration has no slot of this role")?;
         if let Some(other) = slots.next() {
             bail!(
-                "slot '{}': one slot of each role is served; remove the second",
+                "slot '{}': one slot of this role is served; remove the second",
                 other.name()
             );
         }

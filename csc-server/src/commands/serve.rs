@@ -34,6 +34,7 @@ pub(super) async fn run(caller: &Caller) -> Result<()> {
     let vault = context.vault()?;
     context.started().await?;
     context.selftest(&vault).await?;
+    context.agree(&vault).await?;
     let mut watch = context.watch()?;
     if watch.look().await? == Standing::NoAccounts {
         return Err(operator::Error::NoAccounts.into());

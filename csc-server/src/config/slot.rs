@@ -37,6 +37,9 @@ pub struct Slot {
     /// How long a job may wait for a session before it is refused.
     #[serde(default = "deadline", deserialize_with = "value::duration")]
     pub deadline: Duration,
+    /// How much of the load it takes beside other slots of holders.
+    #[serde(default = "weight")]
+    pub weight: u32,
     /// Opened keys kept in the token at once (holder slots).
     #[serde(default = "open_keys")]
     pub open_keys: usize,
@@ -109,6 +112,7 @@ pub(super) fn check(slots: &[Slot]) -> Result<(), ConfigError> {
         }
         value::positive(&key("sessions"), slot.sessions as u64)?;
         value::positive(&key("queue"), slot.queue as u64)?;
+        value::positive(&key("weight"), u64::from(slot.weight))?;
         value::positive(&key("open_keys"), slot.open_keys as u64)?;
         for (other, earlier) in slots.iter().enumerate().take(index) {
             // Holders' and the provider's keys live apart: a signature of one can never be had by way of the other.
@@ -180,6 +184,10 @@ fn queue() -> usize {
 
 fn deadline() -> Duration {
     Duration::from_secs(5)
+}
+
+fn weight() -> u32 {
+    1
 }
 
 fn open_keys() -> usize {

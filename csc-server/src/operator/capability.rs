@@ -115,6 +115,7 @@ const FREE: [(Access, &[&str]); 3] = [
         Access::Anybody,
         &[
             "serve",
+            "slot list",
             "routes",
             "slot check",
             "ca certificate",

@@ -16,17 +16,18 @@ mod link;
 mod remote;
 mod sandbox;
 mod seats;
+mod spread;
 pub(crate) mod wire;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub(crate) use self::sandbox::enter;
 pub use self::{
     child::serve,
     keeper::{Care, Process, ProcessState, Program, Reason},
     remote::Remote,
     wire::{ModuleSetup, SlotSetup},
 };
+pub(crate) use self::{sandbox::enter, spread::Spread};
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

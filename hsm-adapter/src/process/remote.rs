@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     HsmError, MasterSet, PoolState,
-    call::{Call, IfLost, Request, decode, encode},
+    call::{Call, IfLost, decode},
     pool::{Failure, Speed},
     vault::Masters,
 };
@@ -29,6 +29,7 @@ use crate::{
 pub struct Remote(Arc<Slot>);
 
 struct Slot {
+    name: String,
     process: Process,
     number: u16,
     fast: Arc<Queue>,
@@ -55,6 +56,7 @@ impl Remote {
         barred: Arc<OnceLock<HsmError>>,
     ) -> Self {
         Self(Arc::new(Slot {
+            name: setup.name.clone(),
             process,
             number,
             fast: Queue::new(setup.sessions.max(1), setup.queue),
@@ -94,14 +96,14 @@ impl Remote {
         }
     }
 
-    /// Runs a call there.
-    pub(crate) async fn call<C>(&self, call: C) -> Result<C::Answer, C::Error>
-    where
-        C: Call,
-        Request: From<C>,
-    {
-        let request = encode(&Request::from(call))?;
-        let answer = self.0.answer(C::SPEED, C::IF_LOST, &request).await?;
+    /// Its name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Runs a call there, as it travels.
+    pub(crate) async fn ask<C: Call>(&self, request: &[u8]) -> Result<C::Answer, C::Error> {
+        let answer = self.0.answer(C::SPEED, C::IF_LOST, request).await?;
         let octets = answer.octets.get(answer.begins..).unwrap_or_default();
         let result = decode::<Result<C::Answer, C::Error>>(octets)?;
         if let Some(error) = result.as_ref().err().and_then(Failure::hsm)
@@ -114,15 +116,9 @@ impl Remote {
     }
 
     /// Has a call run there if anything is there, and does not wait for it.
-    pub(crate) fn mention<C>(&self, call: C)
-    where
-        C: Call,
-        Request: From<C>,
-    {
-        if let Stand::Up(_, link) = &*self.0.process.stand().borrow()
-            && let Ok(request) = encode(&Request::from(call))
-        {
-            link.mention(self.0.number, &request);
+    pub(crate) fn mention(&self, request: &[u8]) {
+        if let Stand::Up(_, link) = &*self.0.process.stand().borrow() {
+            link.mention(self.0.number, request);
         }
     }
 }

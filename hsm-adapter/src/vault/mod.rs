@@ -18,6 +18,7 @@
 //! vN: master keys rotate ([`MasterSet`]). What is new goes under the highest version on the token; what rests says which
 //! it needs, in its first octets or in `masters`, and opens as long as that is there.
 
+mod agreement;
 mod approved;
 mod formula;
 mod master;
@@ -58,7 +59,7 @@ use crate::{
     call::{Call, Engine, Route, Tools},
     octets,
     pool::{Session, Speed},
-    process::{ProcessState, Remote},
+    process::{Remote, Spread},
 };
 
 /// A signature PIN: exactly eight digits. Prints nothing, is wiped when dropped.
@@ -167,6 +168,16 @@ pub enum MacKey {
 }
 
 impl MacKey {
+    /// Every one.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Otp,
+        Self::Pepper,
+        Self::Pseudonym,
+        Self::Operator,
+        Self::OperatorCode,
+        Self::Client,
+    ];
+
     /// Its label on the token.
     pub fn label(self) -> String {
         MasterKey::Mac(self).label(FIRST)
@@ -227,7 +238,15 @@ impl Vault {
     /// needs no HSM, and what comes out of it opens nothing without one.
     pub fn remote(slot: Remote, stretcher: Stretcher) -> Self {
         Self {
-            route: Route::There(slot),
+            route: Route::There(Spread::new(vec![(slot, 1)])),
+            stretcher,
+        }
+    }
+
+    /// Over several slots with the same master keys, each with its weight.
+    pub fn spread(slots: Vec<(Remote, u32)>, stretcher: Stretcher) -> Self {
+        Self {
+            route: Route::There(Spread::new(slots)),
             stretcher,
         }
     }
@@ -341,9 +360,9 @@ impl Vault {
         self.route.state()
     }
 
-    /// The process that has the sessions, when it is not this one.
-    pub fn process(&self) -> Option<ProcessState> {
-        self.route.process()
+    /// The slots, when their sessions are in other processes.
+    pub fn slots(&self) -> Vec<Remote> {
+        self.route.slots()
     }
 }
 

@@ -78,7 +78,10 @@ impl Vault {
     /// Destroys the opened key of an activation, if it is open.
     pub async fn close(&self, activation: &Activation) {
         let name = name(&Opening::from(activation).unlock());
-        not_destroyed(self.route.call(Close { name }).await);
+        match &self.route {
+            Route::There(slots) if slots.slots().count() > 1 => slots.mention(Close { name }),
+            _ => not_destroyed(self.route.call(Close { name }).await),
+        }
     }
 
     /// Destroys the opened keys of activations that have ended at `now` (milliseconds since 1970 UTC); signing does it in
@@ -87,7 +90,7 @@ impl Vault {
         match &self.route {
             Route::Here(_) => not_destroyed(self.route.call(Sweep { now }).await),
             // A process that has no session free does it when it has.
-            Route::There(slot) => slot.mention(Sweep { now }),
+            Route::There(slots) => slots.mention(Sweep { now }),
         }
     }
 }
@@ -122,6 +125,12 @@ impl Call for Sign {
     type Error = VaultError;
     const SPEED: Speed = Speed::Fast;
     const IF_LOST: IfLost = IfLost::Unknown;
+
+    /// Where the key may be open.
+    fn affinity(&self) -> Option<u64> {
+        let name = name(&self.opening.unlock());
+        name.first_chunk().map(|octets| u64::from_be_bytes(*octets))
+    }
 
     fn at_once(&self, _: &Tools) -> Option<Result<Vec<Vec<u8>>, VaultError>> {
         self.permitted().err().map(Err)

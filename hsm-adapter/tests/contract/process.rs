@@ -4,6 +4,7 @@ use std::{env, fs, io::stdin, os::fd::AsFd, path::Path, process::Command, time::
 
 use hsm_adapter::{
     HsmError, KeyAlgorithm, MacKey, Vault, VaultError,
+    pkcs11::TokenSelector,
     process::{Care, Process, Reason, Remote, serve},
 };
 use zeroize::Zeroizing;
@@ -325,6 +326,65 @@ fn a_pin_that_is_refused_is_shown_once_by_all_processes_together() {
                 matches!(refused, Err(HsmError::PinRefused(_))),
                 "{refused:?}"
             );
+        });
+    });
+}
+
+#[test]
+fn one_of_two_slots_dies_and_the_other_goes_on() {
+    let name = "process::one_of_two_slots_dies_and_the_other_goes_on";
+    in_own_process(name, |_| {
+        run(async {
+            // One HSM that two processes reach stands for two with the same master keys.
+            let (one, other) = (start_process(), start_process());
+            let slots = [&one, &other].map(|process| process.open(slot_setup()).unwrap());
+            let [first, second] = &slots;
+            let vault = opened(first).await;
+            let second = Vault::remote(second.clone(), stretcher());
+            vault.agrees_with(&second).await.unwrap();
+            let vault = Vault::spread(
+                slots.iter().map(|slot| (slot.clone(), 1)).collect(),
+                stretcher(),
+            );
+            let before = mac(&vault).await.unwrap();
+
+            // The first has taken calls when it dies.
+            signal(&one, "-STOP");
+            let callers: Vec<_> = (0..4 * LIMITS.sessions)
+                .map(|_| {
+                    let vault = vault.clone();
+                    tokio::spawn(async move { mac(&vault).await })
+                })
+                .collect();
+            until("the first has some", async || first.state().busy > 0).await;
+            signal(&one, "-KILL");
+
+            for caller in callers {
+                assert_eq!(caller.await.unwrap().unwrap(), before);
+            }
+            for _ in 0..16 {
+                assert_eq!(mac(&vault).await.unwrap(), before);
+            }
+            assert_eq!(vault.slots().len(), 2);
+        });
+    });
+}
+
+#[test]
+fn a_slot_with_other_master_keys_is_told_apart() {
+    let name = "process::a_slot_with_other_master_keys_is_told_apart";
+    in_own_process(name, |_| {
+        run(async {
+            let process = start_process();
+            let holders = opened(&process.open(slot_setup()).unwrap()).await;
+            let mut setup = slot_setup();
+            setup.name = "issuers".to_owned();
+            setup.selector = TokenSelector::Label("issuers".to_owned());
+            let others = opened(&process.open(setup).unwrap()).await;
+
+            let agreed = holders.agrees_with(&others).await;
+
+            assert!(matches!(agreed, Err(HsmError::Unfit(_))), "{agreed:?}");
         });
     });
 }

@@ -12,6 +12,7 @@ pub(super) use self::check::Judged;
 use super::{caller::Caller, context::Context, terminal::say};
 use crate::{
     audit::Keeper,
+    config::Role,
     rotation::{self, State, Version},
 };
 
@@ -24,6 +25,8 @@ pub(super) enum Command {
     /// Say what the HSM can do for the service and what to change, with throw-away keys; ends with 0 when all is well, 4 with a
     /// warning, 5 when something is wrong.
     Check(check::Check),
+    /// Say what each slot is, and whether it has sessions.
+    List,
     /// Make a new version of master keys and use it from now on; running services follow and move what rests.
     Rotate {
         /// Which keys.
@@ -84,11 +87,36 @@ impl Command {
                 Ok(())
             }
             Self::Check(check) => check.run(caller).await,
+            Self::List => list(&caller.open().await?),
             Self::Rotate { key } => rotate(&caller.act().await?, key).await,
             Self::Rotation => progress(&caller.act().await?).await,
             Self::Destroy(destroy) => destroy.run(&caller.act().await?).await,
         }
     }
+}
+
+/// One line a slot: what the configuration says, and what its sessions say now.
+fn list(context: &Context) -> Result<()> {
+    for slot in &context.config.slots {
+        let role = match slot.role {
+            Role::Holder => "holder",
+            Role::Issuer => "issuer",
+        };
+        let state = match context.open_slot(slot).map(|open| open.state().sessions) {
+            Ok(0) => "no session".to_owned(),
+            // One of them makes keys.
+            Ok(count) => format!("{} of {} sessions", count - 1, slot.sessions),
+            Err(error) => format!("{error:#}"),
+        };
+        say(&format!(
+            "{}: {role}, profile {}, weight {}, {}: {state}",
+            slot.name(),
+            slot.profile,
+            slot.weight,
+            slot.module.display()
+        ));
+    }
+    Ok(())
 }
 
 async fn rotate(context: &Context, key: Rotating) -> Result<()> {
