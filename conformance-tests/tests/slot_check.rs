@@ -40,7 +40,10 @@ impl Told {
 
     /// Verdict and text of what was found in the first slot that was examined.
     fn of(&self, check: &str) -> (&str, &str) {
-        let findings = self.0["slots"][0]["findings"].as_array();
+        let findings = self
+            .0
+            .pointer("/slots/0/findings")
+            .and_then(Value::as_array);
         let findings = findings.expect("a slot has findings");
         let found = findings.iter().find(|found| found["check"] == check);
         let found = found.unwrap_or_else(|| panic!("nothing of {check}: {}", self.0));
@@ -49,7 +52,10 @@ impl Told {
     }
 
     fn wrong(&self) -> Vec<&str> {
-        let findings = self.0["slots"][0]["findings"].as_array();
+        let findings = self
+            .0
+            .pointer("/slots/0/findings")
+            .and_then(Value::as_array);
         let findings = findings.into_iter().flatten();
         let wrong = findings.filter(|found| found["verdict"] == "wrong");
         wrong.filter_map(|found| found["check"].as_str()).collect()
