@@ -1,8 +1,4 @@
 //! `csc-server slot check` and `slot record`: what operators and their scripts learn of an HSM, over SoftHSM2 and over a module that fails.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "JSON is read member by member; what is missing fails the test"
-)]
 
 use conformance_tests::{Run, TestBed};
 use serde_json::Value;
