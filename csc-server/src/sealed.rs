@@ -69,7 +69,7 @@ impl Batch {
     }
 }
 
-/// A column of values under `store`, in a table whose rows have an `id` and name the version in `store`. Made by [`column!`].
+/// A column of values under `store`, in a table whose rows have an `id` and name the version in `store`. Made by `column!`.
 pub struct Column {
     pub(crate) table: &'static str,
     pub(crate) field: &'static str,
