@@ -63,7 +63,7 @@ impl World<'_> {
         let (serial, holder) = (&tokens[0].serial, &other.name);
         let person = "--given-name A --surname B --email a@example.test";
         let (rest, stdin) = match command {
-            "terminate" | "slot init" | "slot rotation" | "operator list" => {
+            "terminate" | "slot init" | "slot rotation" | "slot record" | "operator list" => {
                 (String::new(), vec![])
             }
             "credential suspend-all" | "credential revoke-all" | "credential destroy-expired" => {

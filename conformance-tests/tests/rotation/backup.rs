@@ -85,19 +85,22 @@ async fn a_backup_restores_a_service_only_with_its_token_on_postgres() {
     a_backup_restores_a_service_only_with_its_token(builder).await;
 }
 
-/// The statements that put the policy of this service and its registration of who logs in by himself into another database.
-fn own_rows(bed: &TestBed) -> [String; 2] {
+/// The statements that put the policy of this service, its registration of who logs in by himself and the certificate of its CA into another database.
+fn own_rows(bed: &TestBed) -> [String; 3] {
+    // PostgreSQL prints octets as it reads them.
+    let octets = |hex: String| match hex.starts_with("\\x") {
+        true => format!("'{hex}'"),
+        false => format!("x'{hex}'"),
+    };
     let row = |table: &str, content: &str, which: &str| {
         let settings = bed.sql(&format!("SELECT {content} FROM {table} WHERE {which}"));
         let mac = bed.sql(&format!("SELECT record_mac FROM {table} WHERE {which}"));
-        // PostgreSQL prints octets as it reads them.
-        let mac = match mac.starts_with("\\x") {
-            true => format!("'{mac}'"),
-            false => format!("x'{mac}'"),
-        };
+        let mac = octets(mac);
         format!("UPDATE {table} SET {content} = '{settings}', record_mac = {mac} WHERE {which}")
     };
+    let certificate = octets(bed.sql("SELECT certificate FROM issuer WHERE label = 'ca/v1'"));
     [
+        format!("UPDATE issuer SET certificate = {certificate} WHERE label = 'ca/v1'"),
         row("policy", "settings", "id = id"),
         row("client", "registration", "id = 'direct'"),
     ]
@@ -120,7 +123,7 @@ async fn a_backup_restores_a_service_only_with_its_token(builder: fn() -> Builde
     let thief = builder().set("mail.outbox", &outbox).start().await;
     let sad = signer.sad(V1, &hash).await;
     let backup = bed.dump("backup-2");
-    let [policy, direct] = own_rows(&thief);
+    let [certificate, policy, direct] = own_rows(&thief);
     thief.stop().await;
     thief.replace_database(&backup);
     thief
@@ -128,6 +131,10 @@ async fn a_backup_restores_a_service_only_with_its_token(builder: fn() -> Builde
         .refused("the policy is not what the service wrote");
     // One of his own, which his token wrote.
     thief.sql(&policy);
+    thief
+        .terminal(None, &["serve"], &[])
+        .refused("of another key than the one in the HSM");
+    thief.sql(&certificate);
     thief.start().await;
     let api = thief.api();
     let call = async |method: &str, body| api.call(V1, method, &signer.token, body).await;

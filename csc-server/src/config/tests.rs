@@ -323,7 +323,7 @@ fn every_mistake_names_its_key_what_was_found_and_the_remedy() {
             "token = \"issuer\"",
             "token = \"issuer\"\npin = \"1234\"",
             "slot[1].pin: found an unknown field `pin`; use one of `role`, `name`, `module`, `token`, `serial`, \
-          `pin_file`, `profile`, `sessions`, `queue`, `deadline`, `open_keys`",
+          `pin_file`, `profile`, `sessions`, `queue`, `deadline`, `weight`, `open_keys`",
         ),
         (
             "[mail]",

@@ -14,7 +14,7 @@ use crate::api::dialect::{Method, Version};
 /// The method in this version.
 pub(super) fn operation(method: Method, version: Version) -> Operation {
     let hashes = version.hashes();
-    let (summary, takes, gives) = match method {
+    let (summary, takes, mut gives) = match method {
         Method::Info => (
             "What this service does",
             request(json!({}), json!({ "lang": text() })),
@@ -180,6 +180,16 @@ pub(super) fn operation(method: Method, version: Version) -> Operation {
             Answer::ok(answer(json!({ "timestamp": base64() }), json!({}))),
         ),
     };
+    if matches!(
+        method,
+        Method::CredentialsCreate | Method::CredentialsDelete
+    ) {
+        gives.push(Answer::refusal(
+            403,
+            "A token that is for something else.",
+            &[],
+        ));
+    }
     Operation {
         summary,
         security: match method {
