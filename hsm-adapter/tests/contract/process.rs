@@ -45,6 +45,20 @@ fn signal(process: &Process, signal: &str) {
     let pid = process.state().pid.unwrap().to_string();
     let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
     assert!(sent.success());
+    // Its threads stop one by one, some after they have answered.
+    while signal == "-STOP" && !is_stopped(&pid) {
+        std::thread::yield_now();
+    }
+}
+
+fn is_stopped(pid: &str) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    tasks.flatten().all(|task| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.starts_with(" T"))
+    })
 }
 
 fn replaced(process: &Process, reason: Reason) -> u64 {
